@@ -24,16 +24,16 @@ struct arena_chunk;
 struct arena_pool {
         struct arena_chunk *free; /* singly linked */
         size_t free_count;
-        size_t free_max;          /* above this many, chunks go back to the heap */
+        size_t free_max; /* above this many, chunks go back to the heap */
 };
 
 struct arena {
         struct arena_chunk *chunk; /* newest; links to the older ones */
         uint8_t *next;             /* first free byte of the newest chunk */
         uint8_t *end;
-        size_t held;               /* bytes of all chunks, headers left out */
-        size_t held_max;           /* the cap on held */
-        struct arena_pool *pool;   /* NULL: all chunks come from the heap */
+        size_t held;             /* bytes of all chunks, headers left out */
+        size_t held_max;         /* the cap on held */
+        struct arena_pool *pool; /* NULL: all chunks come from the heap */
 };
 
 struct arena_mark {

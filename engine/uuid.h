@@ -15,7 +15,7 @@
 #include "engine/bytes.h"
 #include "engine/result.h"
 
-#define UUID_SIZE 16
+#define UUID_SIZE     16
 #define UUID_TEXT_LEN 36
 
 struct uuid {
