@@ -1,0 +1,81 @@
+/*
+ * An open store: the data directory, its lock, the engine's files, the store's clock and the writer thread.
+ *
+ *      DIR/lock        the guard: flocked for as long as the store is open; holds pid, start time and admin address
+ *      DIR/data.mdb, DIR/lock.mdb
+ *
+ * One process holds a store at a time. store_open refuses what would harm it: a network file system, an unknown format
+ * version, a directory that somebody else holds; each with one sentence in `why`.
+ */
+#ifndef ALLOD_ENGINE_STORE_H
+#define ALLOD_ENGINE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/arena.h"
+#include "engine/result.h"
+#include "engine/uuid.h"
+
+struct store;
+
+#define STORE_WHY_SIZE           512
+#define STORE_MAP_SIZE_DEFAULT   ((size_t)1 << 40) /* address space, not disk */
+#define STORE_ADMIN_ADDRESS_SIZE 256
+
+struct store_options {
+        const char *dir;
+        size_t map_size;      /* 0: the default */
+        unsigned readers_max; /* snapshots at a time; 0: 126 */
+        bool is_forced;       /* open it on a network file system all the same */
+};
+
+/* What the guard file says about the holder. */
+struct store_holder {
+        int64_t pid;
+        int64_t start_time; /* clock ticks since boot, as in /proc/PID/stat; tells a reused pid apart */
+        char admin_address[STORE_ADMIN_ADDRESS_SIZE]; /* "" when the holder does not serve */
+};
+
+/* What was found out while opening, for the caller to log. */
+struct store_notes {
+        size_t map_size;   /* what the kernel gave; less than asked: halved until it agreed */
+        char warning[256]; /* "" or one sentence: fast_commit, a forced file system */
+};
+
+/* Make a new store in `dir` (made too if it is absent; refused if it holds anything). R_EXISTS, R_IO, R_HELD. */
+enum result store_create(const char *dir, bool is_demo, char why[STORE_WHY_SIZE]) MUST_USE;
+
+/* R_ABSENT (no store there), R_HELD (*holder filled), R_FORMAT, R_IO, R_CORRUPT, R_NO_MEMORY: `why` says it in a
+ * sentence. `holder` and `notes` may be NULL. */
+enum result store_open(const struct store_options *options, struct store **out, struct store_holder *holder,
+                       struct store_notes *notes, char why[STORE_WHY_SIZE]) MUST_USE;
+
+/* Stops the writer after what is queued, saves the clock, closes files, gives up the lock. All views must be closed.
+ * Accepts NULL. */
+void store_close(struct store *store);
+
+/* Read the guard file of a directory that somebody else holds. R_ABSENT: nobody does. */
+enum result store_find_holder(const char *dir, struct store_holder *out) MUST_USE;
+
+/* Say where the admin listener is, for tools that find the store held. */
+enum result store_announce(struct store *store, const char *admin_address) MUST_USE;
+
+bool store_is_demo(const struct store *store);
+struct uuid store_id(const struct store *store);
+uint64_t store_restore_epoch(const struct store *store);
+
+struct writer *store_writer(struct store *store);
+
+/* Milliseconds since 1970 that never go back, across restarts too. Thread: any. */
+int64_t store_time_ms(struct store *store);
+
+struct store_stat {
+        size_t map_bytes, used_bytes;
+        uint64_t records, keys, purge_backlog;
+        uint64_t commits, updates;
+        bool is_read_only;
+};
+
+#endif
