@@ -15,6 +15,7 @@
 #include "engine/arena.h"
 #include "engine/bytes.h"
 #include "engine/result.h"
+#include "engine/uuid.h"
 
 #define MESSAGE_HEADROOM 5
 

@@ -1,0 +1,65 @@
+/*
+ * What a call may ask of the thread it runs on: one host per loop, and one offline for tools that hold the files.
+ *
+ * Thread: its loop's, but for host_post.
+ */
+#ifndef ALLOD_RPC_HOST_H
+#define ALLOD_RPC_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/arena.h"
+#include "engine/caller.h"
+#include "engine/store.h"
+#include "engine/txn.h"
+#include "engine/writer.h"
+
+/* The other end of a connection. */
+struct peer {
+        enum plane plane;
+        char text[PEER_SIZE]; /* "127.0.0.1:50712", "unix:uid=0,pid=77" */
+};
+
+/* Handed from the writer to a loop; embedded in what is handed over. */
+struct completion {
+        struct completion *next;
+        void (*run)(struct completion *completion); /* on the loop */
+};
+
+/* A one-shot timer of a loop; embedded in what it watches. Coarse: it fires up to some 10 ms late, never early. */
+struct host_timer {
+        int64_t due_ns; /* CLOCK_MONOTONIC */
+        void (*fire_cb)(struct host_timer *timer);
+        struct host_timer *left, *right, *parent; /* the heap's own; all NULL and is_set false when idle */
+        bool is_set;
+};
+
+/* Counted by the loop's thread, read by others without locks: use relaxed atomics. */
+struct host_counters {
+        uint64_t connections_open, connections_accepted, connections_refused;
+        uint64_t calls, calls_failed;
+};
+
+struct log;
+
+struct host {
+        struct store *store;
+        struct view *view; /* the loop's snapshot */
+        struct arena_pool arenas;
+        struct log *log;
+        struct host_counters counters;
+        bool is_draining; /* health says NOT_SERVING, streams come to an end */
+        void *loop;       /* loop.c's */
+};
+
+/* Run `completion` on the host's loop soon. Thread: any. */
+void host_post(struct host *host, struct completion *completion);
+
+/* CLOCK_MONOTONIC as of this turn of the loop. */
+int64_t host_now_ns(const struct host *host);
+
+void host_timer_set(struct host *host, struct host_timer *timer, int64_t due_ns);
+void host_timer_clear(struct host *host, struct host_timer *timer);
+
+#endif
