@@ -155,7 +155,7 @@ void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t size)
                 return old;
         }
         memory = arena_alloc(arena, size);
-        if (memory != NULL && old_size > 0) memcpy(memory, old, old_size);
+        if (memory != NULL && old != NULL) memcpy(memory, old, old_size);
         return memory;
 }
 

@@ -4,12 +4,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The names are the linker's: --wrap=malloc turns calls of malloc into __wrap_malloc, and __real_malloc is malloc. */
+/* The names are the linker's: --wrap=malloc turns calls of malloc into __wrap_malloc, and __real_malloc is malloc.
+ * NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
+void *__real_calloc(size_t members, size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t members, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
 static atomic_ulong fail_at;
@@ -36,12 +37,14 @@ void *__wrap_malloc(size_t size)
         return is_to_fail() ? NULL : __real_malloc(size);
 }
 
-void *__wrap_calloc(size_t n, size_t size)
+void *__wrap_calloc(size_t members, size_t size)
 {
-        return is_to_fail() ? NULL : __real_calloc(n, size);
+        return is_to_fail() ? NULL : __real_calloc(members, size);
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
         return is_to_fail() ? NULL : __real_realloc(old, size);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */

@@ -5,8 +5,8 @@
 
 #include "tests/lib/test.h"
 
-#define THREADS    4
-#define PER_THREAD 50000 /* all threads together: more than the 65,536 ids that one millisecond holds */
+#define THREADS    ((size_t)4)
+#define PER_THREAD ((size_t)50000) /* all threads together: more than the 65,536 ids that one millisecond holds */
 
 static int compare(const void *a, const void *b)
 {
@@ -104,10 +104,10 @@ struct maker {
 static void *make(void *data)
 {
         struct maker *maker = data;
-        int i;
+        size_t i;
 
         for (i = 0; i < PER_THREAD; i++)
-                maker->ids[i] = uuid_v7(maker->time_ms + i / 20000);
+                maker->ids[i] = uuid_v7(maker->time_ms + (int64_t)i / 20000);
         return NULL;
 }
 
@@ -116,13 +116,13 @@ static void test_threads_get_rising_distinct_ids(void **state)
 {
         struct uuid *ids = calloc(THREADS * PER_THREAD, sizeof *ids);
         struct maker makers[THREADS];
-        int i;
-        int j;
+        size_t i;
+        size_t j;
 
         (void)state;
         assert_non_null(ids);
         for (i = 0; i < THREADS; i++) {
-                makers[i] = (struct maker){.time_ms = (INT64_C(1) << 42) - i, .ids = ids + i * PER_THREAD};
+                makers[i] = (struct maker){.time_ms = (INT64_C(1) << 42) - (int64_t)i, .ids = ids + i * PER_THREAD};
                 assert_int_equal(pthread_create(&makers[i].thread, NULL, make, &makers[i]), 0);
         }
         for (i = 0; i < THREADS; i++)
@@ -144,7 +144,7 @@ static int out_of_order;
 static void *take_turns(void *data)
 {
         const int64_t *time_ms = data;
-        int i;
+        size_t i;
 
         for (i = 0; i < PER_THREAD; i++) {
                 struct uuid id;
@@ -163,11 +163,11 @@ static void test_order_across_threads(void **state)
 {
         int64_t times[THREADS];
         pthread_t threads[THREADS];
-        int i;
+        size_t i;
 
         (void)state;
         for (i = 0; i < THREADS; i++) {
-                times[i] = (INT64_C(1) << 43) - 1000 * i;
+                times[i] = (INT64_C(1) << 43) - INT64_C(1000) * (int64_t)i;
                 assert_int_equal(pthread_create(&threads[i], NULL, take_turns, &times[i]), 0);
         }
         for (i = 0; i < THREADS; i++)
