@@ -19,7 +19,7 @@ enum grpc_frame_outcome {
         GRPC_FRAME_MORE,       /* all input taken, no whole message yet */
         GRPC_FRAME_MESSAGE,    /* one message; there may be input left: feed again */
         GRPC_FRAME_TOO_LARGE,  /* declared longer than the limit: RESOURCE_EXHAUSTED */
-        GRPC_FRAME_COMPRESSED, /* flag 1, and we announce no encoding: UNIMPLEMENTED */
+        GRPC_FRAME_COMPRESSED, /* flag 1: UNIMPLEMENTED, or INTERNAL where grpc-encoding is absent or identity */
         GRPC_FRAME_MALFORMED,  /* a flag other than 0 and 1: INTERNAL */
         GRPC_FRAME_NO_MEMORY,
 };

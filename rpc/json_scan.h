@@ -33,6 +33,7 @@
 #include "engine/bytes.h"
 #include "engine/fault.h"
 #include "engine/result.h"
+#include "rpc/json_value.h"
 
 #define JSON_DEPTH_MAX  64 /* API.md, section 3; one bit each in struct json_scan */
 #define JSON_KEY_INLINE 32 /* an App body has at most 5 + 3 + 2 + 5 keys open at once */
@@ -109,28 +110,5 @@ bool json_skip_rest(struct json_scan *scan, struct bytes *span) MUST_USE;
 /* After JSON_ERROR: sets "Invalid JSON at byte 17: control character in a string." and returns R_BAD_ARGUMENT, or
  * R_NO_MEMORY with no text. */
 enum result json_scan_fault(const struct json_scan *scan, struct fault *fault);
-
-/*
- * Decode a JSON_STRING span into the arena, with a NUL behind it.
- * R_BAD_ARGUMENT: it holds a lone surrogate or \u0000, which typed fields refuse.  R_NO_MEMORY.  *out is untouched
- * then.
- */
-enum result json_string_decode(struct arena *arena, struct bytes span, struct bytes *out) MUST_USE;
-
-/*
- * Copy a free-form value that the scanner has accepted into the arena, with a NUL behind it. Trailing commas go,
- * nothing else changes: digits, escapes and white space stay as sent. .data is NULL when there is no memory.
- */
-struct bytes json_copy_document(struct arena *arena, struct bytes span);
-
-/*
- * Read a JSON_NUMBER span as an integer. It counts as one if its value is exactly integral, however it is written: 1.0,
- * 1e3 and 10e-1 do, 1.5 and 1e-1 do not; -0 is 0. False, *out untouched: not integral, or outside int64.
- */
-bool json_number_to_int64(struct bytes span, int64_t *out) MUST_USE;
-
-/* The nearest double, whatever the locale. False, *out untouched: it would be infinite, or is written with more
- * characters than any double needs (1077: the digits of the smallest one). Too small a number is 0. */
-bool json_number_to_double(struct bytes span, double *out) MUST_USE;
 
 #endif

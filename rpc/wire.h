@@ -25,7 +25,8 @@
 
 #define WIRE_DEPTH_MAX 16 /* our schemas nest 4 deep and never recurse */
 #define WIRE_ELEMENT_COUNT_MAX                                                                                         \
-        8192                     /* repeated elements and sub-messages of one request: about 1 MiB unpacked at most */
+        8192                     /* known fields and repeated elements of one request: below 2 MiB unpacked, besides   \
+                                    their text */
 #define WIRE_FIELD_COUNT_MAX 256 /* fields of one message type: bits in the walk's frame */
 
 enum wire_outcome {
