@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * A scope: a key prefix that somebody proved a right to.
  *
@@ -8,19 +9,19 @@
  *
  * The constructors, what proves the right, and who may import each (a test reads the object files):
  *
- *      scope_open           key -> caller -> personal scope, or the member row of x-team-id       app job team apikey
- *      scope_open_personal  the same; x-team-id must be absent                                    apikey team
- *      scope_open_team      the same, for the team a request names; x-team-id absent or equal     team
- *      scope_new_team       a personal scope, and an id whose owner has no row at all             team
- *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender   team
- *      scope_invited        an invitation in the caller's own inbox whose sender may still invite team
- *      scope_admin          the admin listener's peer; writes the look into the owner's changes   admin
- *      scope_each           offline or maintenance work, every owner in key order                 admin dump restore
- * verify chore
+ *      scope_open           key -> caller -> personal scope, or the member row of x-team-id         app job team apikey
+ *      scope_open_personal  the same; x-team-id must be absent                                      apikey team
+ *      scope_open_team      the same, for the team a request names; x-team-id absent or equal       team
+ *      scope_new_team       a personal scope, and an id whose owner has no row at all               team
+ *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team
+ *      scope_invited        an invitation in the caller's own inbox whose sender may still invite   team
+ *      scope_admin          the admin listener's peer; writes the look into the owner's changes     admin
+ *      scope_each           offline or maintenance work, every owner in key order                   admin dump verify
  *
  * Visibility: a row under an app exists only if the app's ROW_APP does. scope_get and scans do not check that again for
  * each row; a resource module checks it once, with scope_app_exists or by reading the app.
  */
+/* clang-format on */
 #ifndef ALLOD_ENGINE_SCOPE_H
 #define ALLOD_ENGINE_SCOPE_H
 
@@ -30,24 +31,12 @@
 #include "engine/caller.h"
 #include "engine/key.h"
 #include "engine/record.h"
+#include "engine/role.h"
 #include "engine/txn.h"
 
 struct scope;
 
-enum right {
-        RIGHT_READ = 1u << 0,
-        RIGHT_RUN = 1u << 1,
-        RIGHT_EDIT = 1u << 2,
-        RIGHT_CREATE = 1u << 3,
-        RIGHT_DELETE = 1u << 4,
-        RIGHT_SHARE = 1u << 5,
-        RIGHT_MANAGE = 1u << 6, /* members and settings of a team */
-        RIGHT_OWN = 1u << 7,    /* name OWNERs, delete the team */
-        RIGHT_WORK = 1u << 8,
-        RIGHT_MOVE = 1u << 9,
-};
-
-/* ---- Constructors. *out lives as long as the transaction. ---- */
+/* ---- Constructors. *out lives as long as the run of the transaction function; so must the credential. ---- */
 
 /* The scope that the credential's headers name, if the caller has `right` there. All that caller_authenticate answers,
  * and R_FORBIDDEN (the fault names the missing permission). */
@@ -67,8 +56,12 @@ enum result scope_open_team(struct txn *txn, const struct credential *who, struc
 enum result scope_new_team(const struct scope *personal, struct uuid team, const struct scope **out) MUST_USE;
 
 /* Another user's inbox, as seen from a team's scope: only the ROW_INVITATION and ROW_MEMBERSHIP rows that name this
- * very team, put and delete only. */
+ * very team, put and delete only (and the change rows of that). R_ABSENT: no such user. R_FORBIDDEN: neither may the
+ * team's scope manage members nor is it the caller's own inbox. */
 enum result scope_inbox(const struct scope *team, struct uuid user, const struct scope **out) MUST_USE;
+
+/* Whether this team may put an invitation there: R_OK, or R_EXHAUSTED when USER_INVITATIONS_MAX others lie there. */
+enum result scope_inbox_has_room(const struct scope *inbox) MUST_USE;
 
 /* The team that an invitation in `personal`'s own inbox names: the profile, and the caller's own member row only.
  * R_ABSENT: no such invitation, the team is gone, or its sender is no longer entitled to send it. *role is the role it
@@ -78,17 +71,20 @@ enum result scope_invited(const struct scope *personal, struct uuid team, uint32
 
 /* Any owner, for an administrator; all rights. The look is written into the owner's change log, with `why` ("" for
  * none), so the transaction must be a write one. R_UNAUTHENTICATED: the credential is not of the admin plane. The owner
- * need not exist. */
+ * need not exist: then nothing is written and every row is absent, and it may be created. R_ABSENT: it was deleted and
+ * is still being purged; it neither exists nor may be created. */
 enum result scope_admin(struct txn *txn, const struct credential *admin, struct owner owner, const char *why,
                         const struct scope **out) MUST_USE;
 
-/* Walks owners in key order. Zero it first. */
+/* Walks owners in key order, teams before users. Zero it first; to resume a walk, set owner and has_owner. */
 struct scope_walk {
         struct owner owner; /* the current one */
         bool has_owner;
+        struct scope *scope; /* scope.c's own */
 };
 
-/* The next owner of `kind` that has any row (0: users and teams), after walk->owner. R_ABSENT: that was the last. */
+/* The next owner of `kind` that has any row (0: users and teams), after walk->owner. One that has no ROW_PROFILE is
+ * being purged. *out is good until the next call with this walk. R_ABSENT: that was the last. */
 enum result scope_each(struct txn *txn, uint8_t kind, struct scope_walk *walk, const struct scope **out) MUST_USE;
 
 /* ---- What a scope says about itself ---- */
@@ -117,23 +113,32 @@ enum result scope_put(const struct scope *scope, const struct row *row, uint64_t
 /* R_OK also when there was no such row. */
 enum result scope_delete(const struct scope *scope, const struct row *row) MUST_USE;
 
+/* R_OK or R_ABSENT: whether the app's record is there, and so whether the rows under it count. */
+enum result scope_app_exists(const struct scope *scope, struct uuid app) MUST_USE;
+
 /*
  * Scans of the rows of one kind (for kinds under an app: of row->app; for ROW_JOB_BY_STATE: of that state), in key
  * order or backwards. `from` is where the last page ended: rows strictly after it (before it, backwards) come. A
- * ROW_APP scan steps from app to app and shows only those whose record is there.
+ * ROW_APP scan steps from app to app and shows only those whose record is there. Rows may be put and deleted while a
+ * scan is open; a run may have up to SCANS_MAX open at a time and must close them all before it returns.
  */
+#define SCANS_MAX 4
+
 struct scan {
         const struct scope *scope;
-        void *cursor; /* scope.c's own */
+        void *cursor; /* scope.c's own, like all that follows */
         struct key prefix;
-        struct row kind;
+        struct key last; /* the row that came last, or `from` */
+        enum row_kind kind;
         bool is_reverse;
-        bool is_started;
+        bool has_last;
+        bool is_placed; /* the cursor stands on `last` */
 };
 
 enum result scan_open(const struct scope *scope, const struct row *kind, const struct row *from, bool is_reverse,
                       struct scan *out) MUST_USE;
-/* R_ABSENT: no more. *record is untouched for index kinds. */
+
+/* R_ABSENT: no more. *record is untouched for index kinds; its body lives as scope_get says. */
 enum result scan_next(struct scan *scan, struct row *row, struct record *record) MUST_USE;
 void scan_close(struct scan *scan);
 
