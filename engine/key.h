@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * The only code that lays out a key.
  *
@@ -7,24 +8,28 @@
  *      75 3a  01 8f .. (16 bytes)  41  01 90 .. (16 bytes)  30
  *      u  :   user id              A   app id               0        the record of that user's app
  *
- *      letter  after it                     kind                 primary?  what it is
- *      P       -                            ROW_PROFILE          primary   the owner itself; absent: there is no such
- * owner K       key id                       ROW_KEY              primary   an API key (users) M       user id
- * ROW_MEMBER           primary   who is a member, in which role (teams) T       team id ROW_MEMBERSHIP       derived
- * where a user is a member: points at the M row I       'i' team id                  ROW_INVITATION       primary   an
- * invitation received (users) R       request id                   ROW_REQUEST          primary   an idempotent request
- * that was answered A       app id '0'                   ROW_APP              primary   an app; absent: no other row of
- * the app counts A       app id '1'                   ROW_COUNTERS         derived   its jobs by state; absent: all
- * zero A       app id 'g' owner (18 bytes)  ROW_GRANT            primary   a share of it A       app id 'i' job id
- * ROW_JOB_INPUT        primary   what was submitted, written once A       app id 'j' job id            ROW_JOB primary
- * a job's state A       app id 'o' owner job id      ROW_GRANTEE_JOB      derived   jobs a grantee started A       app
- * id 'q' job id            ROW_JOB_QUEUE        derived   jobs that wait, oldest first A       app id 'r' job id
- * ROW_JOB_RESULT       primary   what came out, written once A       app id 's' state job id      ROW_JOB_BY_STATE
- * derived   jobs of one state ~       revision (8 bytes)           ROW_CHANGE           primary   one for each record
- * touched; the last one's number is the owner's revision
+ *      letter  after it                     kind              primary?  what it is
+ *      P       -                            ROW_PROFILE       primary   the owner itself; absent: no such owner
+ *      K       key id                       ROW_KEY           primary   an API key (users)
+ *      M       user id                      ROW_MEMBER        primary   who is a member, in which role (teams)
+ *      T       team id                      ROW_MEMBERSHIP    derived   where a user is a member: points at the M row
+ *      I       'i' team id                  ROW_INVITATION    primary   an invitation received (users)
+ *      R       request id                   ROW_REQUEST       primary   an idempotent request that was answered
+ *      A       app id '0'                   ROW_APP           primary   an app; absent: no other row of the app counts
+ *      A       app id '1'                   ROW_COUNTERS      derived   its jobs by state; absent: all zero
+ *      A       app id 'g' owner (18 bytes)  ROW_GRANT         primary   a share of it
+ *      A       app id 'i' job id            ROW_JOB_INPUT     primary   what was submitted, written once
+ *      A       app id 'j' job id            ROW_JOB           primary   a job's state
+ *      A       app id 'o' owner job id      ROW_GRANTEE_JOB   derived   jobs a grantee started
+ *      A       app id 'q' job id            ROW_JOB_QUEUE     derived   jobs that wait, oldest first
+ *      A       app id 'r' job id            ROW_JOB_RESULT    primary   what came out, written once
+ *      A       app id 's' state job id      ROW_JOB_BY_STATE  derived   jobs of one state
+ *      ~       revision (8 bytes)           ROW_CHANGE        primary   one for each record touched; the last
+ *                                                                  one's number is the owner's revision
  *
  * '~' sorts after every letter, so that an owner's last row is its last change.
  */
+/* clang-format on */
 #ifndef ALLOD_ENGINE_KEY_H
 #define ALLOD_ENGINE_KEY_H
 
