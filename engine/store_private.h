@@ -1,0 +1,58 @@
+/*
+ * The inside of an open store, for the files that make it up: store, view, writer, txn, scope, caller, chore, purge.
+ *
+ * Who changes what: store_open fills all but the writer's and the noted parts, before any other thread exists;
+ * afterwards only what is marked below changes.
+ */
+#ifndef ALLOD_ENGINE_STORE_PRIVATE_H
+#define ALLOD_ENGINE_STORE_PRIVATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/backend.h"
+#include "engine/keyuse.h"
+#include "engine/store.h"
+#include "engine/storetime.h"
+
+#define STORE_TOKEN_SECRET_SIZE 32
+
+struct writer;
+
+struct store {
+        struct backend *backend;
+        struct writer *writer;
+        struct storetime time; /* threads as in storetime.h */
+
+        /* the meta row */
+        struct uuid id;
+        uint64_t restore_epoch;
+        bool is_demo;
+        uint8_t token_secret[STORE_TOKEN_SECRET_SIZE]; /* page tokens are authenticated with it */
+
+        /* Bumped by the writer after a commit that touched P, K or M rows or the table of API keys, and before it
+         * reports any call of that commit. Starts at 1, so that 0 is never a generation. */
+        _Atomic uint64_t identity_generation;
+
+        struct keyuse_table key_uses;
+
+        _Atomic unsigned views_open; /* view_open and view_close count; store_close requires 0 */
+
+        int dir_fd;
+        int lock_fd; /* the guard file, flocked */
+};
+
+/*
+ * The time bound of storetime.h. The writer calls store_raise_time in each transaction that it is about to commit,
+ * after the last function ran, and store_time_committed when backend_commit said R_OK. Errors are those of backend_put.
+ */
+enum result store_raise_time(struct store *store, struct backend_txn *txn) MUST_USE;
+void store_time_committed(struct store *store);
+
+/* writer.c. store_open starts the writer last; store_close stops it first: it refuses new updates, finishes what is
+ * queued, and returns when its thread has ended. writer_stop accepts NULL. */
+enum result writer_start(struct store *store, struct writer **out) MUST_USE;
+void writer_stop(struct writer *writer);
+
+#endif
