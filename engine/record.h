@@ -6,8 +6,9 @@
  *      |   schema version
  *      magic
  *
- * The checksum covers key, the header before it and the body, so that a value under a wrong key is as broken as a
- * flipped bit; it is verified on every read. LMDB 0.9 has no page checksums.
+ * The checksum is XXH3(key, header before it, XXH3(body)), the hashes as big-endian numbers. So a value under a wrong
+ * key is as broken as a flipped bit; it is verified on every read, because LMDB 0.9 has no page checksums. It finds
+ * accidents: whoever can write to the file can also write checksums.
  */
 #ifndef ALLOD_ENGINE_RECORD_H
 #define ALLOD_ENGINE_RECORD_H
@@ -26,7 +27,7 @@ struct record {
         struct bytes body; /* borrowed from where the value lies */
 };
 
-/* Write the header for `body` as it will be stored under `key`. */
+/* Write the header for `body` as it will be stored under `key` (KEY_SIZE_MAX bytes at most). */
 void record_seal(struct bytes key, uint64_t revision, struct bytes body, uint8_t header[RECORD_HEADER_SIZE]);
 
 /* R_CORRUPT: wrong magic, unknown schema version or flags, too short, or the checksum differs. out->body points into
