@@ -47,6 +47,9 @@ enum header {
 /* Names in lower case, in the order of the enum. */
 extern const char *const header_names[HEADER_COUNT];
 
+/* HEADER_COUNT: none of them. `name` is in lower case. */
+enum header header_find(struct bytes name);
+
 struct request_head {
         struct bytes method;    /* "GET" */
         struct bytes target;    /* path and query, as sent */

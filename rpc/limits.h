@@ -1,0 +1,77 @@
+/*
+ * Every bound on what a peer can make this server hold or do, in one place, each with its reason.
+ *
+ * Bytes unless the name says otherwise; times in milliseconds.
+ */
+#ifndef ALLOD_RPC_LIMITS_H
+#define ALLOD_RPC_LIMITS_H
+
+/* ---- Requests ---- */
+
+/* A head: method, target and fields, each field with 32 bytes of overhead as RFC 9113 section 6.5.2 counts them. Ours
+ * are below 1 KiB; 16 KiB leaves room for what proxies add. Above it 431; a block of twice that is not even read. */
+#define HEAD_SIZE_MAX      (16 * 1024)
+#define HEAD_FIELDS_MAX    128 /* HTTP/1.1; each costs a call or two, whatever its length */
+#define HEAD_TARGET_MAX    (8 * 1024)
+#define CHUNK_LINE_MAX     256         /* HTTP/1.1: a chunk's size and its extensions, which nobody uses */
+#define CHUNK_OVERHEAD_MAX (64 * 1024) /* and all those lines and trailers of one body: 4 MiB in chunks of 1 KiB */
+
+/* ---- HTTP/2 ---- */
+
+/* Streams of one connection at a time. gRPC libraries open another connection or wait; each may hold a call. */
+#define H2_STREAMS_MAX 100
+
+/* What a peer may send ahead of our taking it. A stream's window lets a 4 MiB body over a 50 ms path arrive in 16 round
+ * trips; the connection's is what bounds memory, since bodies that are taken count against their call's arena. */
+#define H2_STREAM_WINDOW     (256 * 1024)
+#define H2_CONNECTION_WINDOW (1024 * 1024)
+
+/* Streams that end while their handler runs, whoever reset them (CVE-2023-44487, CVE-2025-8671): two full sets at once,
+ * then 33 a second, the library's own rate. */
+#define H2_RESETS_BURST      200
+#define H2_RESETS_PER_SECOND 33
+
+/* SETTINGS, PING, PRIORITY and empty DATA frames (CVE-2019-9512, 9515, 9518). Clients of gRPC measure the path with a
+ * PING per round trip while replies flow, so each DATA frame sent earns two. */
+#define H2_CONTROLS_BURST      1000
+#define H2_CONTROLS_PER_SECOND 100
+#define H2_CONTROLS_PER_DATA   2
+
+/* ---- Answers ---- */
+
+#define RESPONSE_FIELDS_MAX 16 /* ours; the carrier adds three */
+
+/* Bytes of one stream that wait for the peer: exchange_write takes no more. */
+#define STREAM_BUFFER_SIZE (64 * 1024)
+
+/* Bytes of one connection that wait for its socket. Two buffers of that size belong to each loop, one to read into and
+ * one to write from; a connection holds one of its own only while its socket is full. */
+#define READ_SIZE  (64 * 1024)
+#define WRITE_SIZE (256 * 1024)
+
+/* HTTP/1.1: body bytes that the consumer has not taken; above it the socket is not read. */
+#define H1_UNCONSUMED_MAX (64 * 1024)
+
+/* ---- Connections ---- */
+
+/* In all, if descriptors allow: each costs some 10 KiB while idle. */
+#define CONNECTIONS_MAX 20000
+/* Descriptors that are not for connections: the store, loops, listeners, standard streams. */
+#define DESCRIPTORS_RESERVED 64
+#define LISTEN_BACKLOG       1024
+/* Sockets taken from a listener in one turn, so that a flood of them does not keep loop 0 from its own. */
+#define ACCEPTS_PER_TURN 64
+
+/* ---- Times ---- */
+
+#define GREETING_MS 10000  /* from accept to the first complete head or preface: slower than any honest path */
+#define HEAD_MS     10000  /* HTTP/1.1: from a head's first byte to its last */
+#define BODY_MS     30000  /* between two reads while a body is awaited */
+#define H1_IDLE_MS  75000  /* kept alive between requests */
+#define H2_IDLE_MS  600000 /* without a stream; gRPC clients keep connections, and find a closed one at once */
+#define WRITE_MS    30000  /* without progress while the peer owes window or reads */
+#define LINGER_MS   2000   /* for the peer to read our last words after we close our side */
+#define DRAIN_MS    10000  /* for calls in flight when the server stops */
+#define SWEEP_MS    500    /* how often these are looked at */
+
+#endif
