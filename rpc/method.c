@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "engine/uuid.h"
 #include "google/api/http.pb-c.h"
 #include "rpc/descriptors.h"
 #include "rpc/rest_route.h"
@@ -74,6 +76,32 @@ bool service_is_on(const struct service *service, enum plane plane)
         for (i = 0; i < service->method_count; i++)
                 if ((service->methods[i].planes & PLANE_BIT(plane)) != 0) return true;
         return false;
+}
+
+/* ---- Running ---- */
+
+/* An app of ordinary size, or some rows of a list. */
+#define REPLY_SIZE_EXPECTED 1024
+
+enum result invocation_run(struct txn *txn, void *argument)
+{
+        struct invocation *invocation = argument;
+        enum result r;
+
+        message_init(&invocation->reply, txn_arena(txn), REPLY_SIZE_EXPECTED);
+        r = invocation->method->run(txn, invocation->who, invocation->request, &invocation->reply);
+        return r != R_OK ? r : message_finish(&invocation->reply);
+}
+
+enum result invocation_prepare(const struct method *method, struct store *store, struct arena *arena,
+                               struct fault *fault, struct txn_input *input)
+{
+        *input = (struct txn_input){.arena = arena, .fault = fault, .time_ms = store_time_ms(store)};
+        if (method->kind == METHOD_VIEW) return R_OK;
+        input->id = uuid_v7(input->time_ms);
+        if (method->needs_seed && getrandom(input->seed, sizeof input->seed, 0) != (ssize_t)sizeof input->seed)
+                return R_IO;
+        return R_OK;
 }
 
 /* ---- Comparing with the descriptors ---- */

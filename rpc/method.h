@@ -1,9 +1,10 @@
 /*
  * The methods that we serve: from a path to what runs there.
  *
- * A method is a view, an update, a wait or a stream (engine/txn.h; rpc/feed.h for streams). Each service lists its methods in a
- * table; method_init puts the tables into one index and compares them with the descriptor set that protoc wrote, so
- * that no rpc lacks a row, no row has another's types, and REST routes are those of the google.api.http rules.
+ * A method is a view, an update, a wait or a stream (engine/txn.h; rpc/feed.h for streams). Each service lists its
+ * methods in a table; method_init puts the tables into one index and compares them with the descriptor set that protoc
+ * wrote, so that no rpc lacks a row, no row has another's types, and REST routes are those of the google.api.http
+ * rules.
  *
  * Thread: method_init once, before any other; the rest any.
  */
@@ -77,6 +78,22 @@ enum result method_init(char why[WHY_SIZE]) MUST_USE;
 
 /* NULL: no such method, on any plane. Allocates nothing. */
 const struct method *method_find(struct bytes path);
+
+/* One run of a method in a transaction, as the argument of invocation_run. */
+struct invocation {
+        const struct method *method;
+        const struct credential *who;
+        const ProtobufCMessage *request;
+        struct message reply; /* R_OK: what it answers, in the arena of the transaction's input */
+};
+
+/* A txn_fn. */
+enum result invocation_run(struct txn *txn, void *invocation) MUST_USE;
+
+/* What a run of the method depends on: the time, and an id and a seed where the method may need them. R_IO: the system
+ * gave no randomness. */
+enum result invocation_prepare(const struct method *method, struct store *store, struct arena *arena,
+                               struct fault *fault, struct txn_input *input) MUST_USE;
 
 /* All services, for reflection and health. */
 extern const struct service *const services[];
