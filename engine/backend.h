@@ -26,6 +26,8 @@ enum backend_table {
         TABLE_COUNT
 };
 
+#define BACKEND_KEY_SIZE_MAX 511 /* LMDB's; keys are not empty either */
+
 struct backend;
 struct backend_txn;
 
@@ -50,13 +52,16 @@ enum result backend_open(int dir_fd, const struct backend_options *options, stru
                          char why[256]) MUST_USE;
 void backend_close(struct backend *backend);
 
-/* A snapshot. R_EXHAUSTED: all reader slots are taken. A read transaction may move between threads, used by one at a
- * time. rest gives the snapshot back but keeps the slot; renew takes the newest one. */
+/* A snapshot. R_EXHAUSTED: all reader slots are taken; R_CORRUPT: the engine gives no more after a failure of its own;
+ * R_NO_MEMORY. A read transaction may move between threads, used by one at a time. rest gives the snapshot back but
+ * keeps the slot; renew takes the newest one, after a rest or without, and when it fails leaves the transaction at
+ * rest. */
 enum result backend_begin_read(struct backend *backend, struct backend_txn **out) MUST_USE;
 void backend_rest(struct backend_txn *txn);
 enum result backend_renew(struct backend_txn *txn) MUST_USE;
 
-/* The write transaction; waits for another one to end. Thread: the one that ends it. */
+/* The write transaction; waits for another one to end. Thread: the one that ends it. R_COMMIT_UNKNOWN: a commit's
+ * outcome was unknown before. */
 enum result backend_begin_write(struct backend *backend, struct backend_txn **out) MUST_USE;
 
 /*
@@ -73,16 +78,20 @@ void backend_abort(struct backend_txn *txn);
 enum result backend_get(struct backend_txn *txn, enum backend_table table, struct bytes key,
                         struct bytes *value) MUST_USE;
 
-/* Insert or replace; the value is head then body, joined without a copy elsewhere. R_READ_ONLY (map full), R_TXN_FULL.
+/*
+ * Insert or replace; the value is head then body, joined without a copy elsewhere; they must not point into the
+ * engine's own memory. R_READ_ONLY (map or disk full), R_TXN_FULL, R_NO_MEMORY, R_CORRUPT, R_IO. After the first
+ * failure of a put or a delete the transaction is of no use: what writes to it, and its commit, fail in the same way.
  */
 enum result backend_put(struct backend_txn *txn, enum backend_table table, struct bytes key, struct bytes head,
                         struct bytes body) MUST_USE;
 
-/* R_OK, R_ABSENT, R_READ_ONLY, R_TXN_FULL. */
+/* R_OK, R_ABSENT (no failure), and as backend_put. */
 enum result backend_delete(struct backend_txn *txn, enum backend_table table, struct bytes key) MUST_USE;
 
-/* A place in a table, for one transaction. */
+/* A place in a table. It is closed before its transaction ends or rests. A zeroed one is closed. */
 struct backend_cursor {
+        struct backend_txn *txn;
         void *handle;
         enum backend_table table;
 };
