@@ -19,6 +19,18 @@ void page_begin(struct page *page, int32_t page_size, struct message *reply)
         };
 }
 
+enum result page_open(struct page *page, const struct scope *scope, const struct row *kind, bool is_reverse,
+                      int32_t page_size, const char *page_token, struct scan *scan, struct message *reply)
+{
+        struct row from;
+        enum result r;
+
+        page_begin(page, page_size, reply);
+        if (page_token[0] == '\0') return scan_open(scope, kind, NULL, is_reverse, scan);
+        if ((r = scope_page_resume(scope, page_token, kind->kind, &from)) != R_OK) return r;
+        return scan_open(scope, kind, &from, is_reverse, scan);
+}
+
 bool page_is_full(const struct page *page)
 {
         return page->rows == page->rows_max || (page->rows > 0 && page->reply->len - page->start >= PAGE_BYTES_MAX);
@@ -39,5 +51,21 @@ enum result page_end(const struct page *page, enum result r, const struct scope 
         if (r != R_OK) return r;
         if ((r = scope_page_token(scope, &page->last, list, &token)) != R_OK) return r;
         message_bytes(page->reply, token_field, bytes_of_text(token));
+        return R_OK;
+}
+
+enum result page_count_rows(const struct scope *scope, const struct row *kind, size_t max, size_t *count)
+{
+        SCAN_SCOPE struct scan scan = {0};
+        struct record record;
+        struct row row;
+        size_t found = 0;
+        enum result r;
+
+        if ((r = scan_open(scope, kind, NULL, false, &scan)) != R_OK) return r;
+        while (found < max && (r = scan_next(&scan, &row, &record)) == R_OK)
+                found++;
+        if (r != R_OK && r != R_ABSENT) return r;
+        *count = found;
         return R_OK;
 }

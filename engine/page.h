@@ -21,6 +21,7 @@
 #include "engine/message.h"
 #include "engine/result.h"
 
+struct scan;
 struct scope;
 
 struct page {
@@ -37,6 +38,11 @@ enum result page_check(int32_t page_size, struct fault *fault) MUST_USE;
 /* `page_size` has been checked; 0 is the default. */
 void page_begin(struct page *page, int32_t page_size, struct message *reply);
 
+/* The same, and open the scan of a kind in `scope` where page_token left off ("": at its start). R_BAD_ARGUMENT: the
+ * token is not of this list, which is known to tokens by its kind alone. */
+enum result page_open(struct page *page, const struct scope *scope, const struct row *kind, bool is_reverse,
+                      int32_t page_size, const char *page_token, struct scan *scan, struct message *reply) MUST_USE;
+
 /* By rows, or by bytes (PAGE_BYTES_MAX) once it holds one. */
 bool page_is_full(const struct page *page);
 
@@ -47,5 +53,8 @@ void page_row(struct page *page, const struct row *row);
  * field `token_field`, for `scope` and `list` as in scope_page_token. Anything else is returned as it is. */
 enum result page_end(const struct page *page, enum result r, const struct scope *scope, uint32_t list,
                      uint32_t token_field) MUST_USE;
+
+/* How many rows of a kind there are; counting ends at `max`. */
+enum result page_count_rows(const struct scope *scope, const struct row *kind, size_t max, size_t *count) MUST_USE;
 
 #endif
