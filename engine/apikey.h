@@ -24,8 +24,8 @@
 #include "engine/fault.h"
 #include "engine/message.h"
 #include "engine/result.h"
-
-struct txn;
+#include "engine/txn.h"
+#include "engine/uuid.h"
 
 #define APIKEY_PREFIX   "allod_sk_"
 #define APIKEY_TEXT_LEN 47
@@ -34,11 +34,14 @@ struct txn;
  * have been imported: 1 to 256 visible ASCII characters. Pure; any thread. */
 enum result apikey_text_check(struct bytes text) MUST_USE;
 
+/* It starts like the keys we make. */
+bool apikey_is_ours(struct bytes text);
+
 /* SHA-256 of the text. Without allocation; any thread. R_NO_MEMORY: the thread's first call failed to set up. */
 enum result apikey_digest(struct bytes text, uint8_t digest[API_KEY_DIGEST_SIZE]) MUST_USE;
 
 /* The key that a seed makes, NUL-terminated. Pure. */
-enum result apikey_make(const uint8_t seed[32], char out[APIKEY_TEXT_LEN + 1]) MUST_USE;
+enum result apikey_make(const uint8_t seed[TXN_SEED_SIZE], char out[APIKEY_TEXT_LEN + 1]) MUST_USE;
 
 enum result apikey_create_check(const Allod__V1__CreateKeyRequest *request, struct fault *fault) MUST_USE;
 enum result apikey_create(struct txn *txn, const struct credential *who, const Allod__V1__CreateKeyRequest *request,
@@ -51,5 +54,31 @@ enum result apikey_list(struct txn *txn, const struct credential *who, const All
 enum result apikey_revoke_check(const Allod__V1__RevokeKeyRequest *request, struct fault *fault) MUST_USE;
 enum result apikey_revoke(struct txn *txn, const struct credential *who, const Allod__V1__RevokeKeyRequest *request,
                           struct message *reply) MUST_USE;
+
+/* ---- What the methods of AdminService share with these. `user` is a scope of the user. ---- */
+
+struct scope;
+
+/* A key to be. */
+struct apikey_new {
+        struct uuid id;
+        const char *name;   /* checked */
+        const char *text;   /* the secret */
+        int64_t expires_ms; /* 0: never */
+};
+
+/* R_BAD_ARGUMENT naming expires_at: it is not in the future. */
+enum result apikey_check_expiry(struct txn *txn, int64_t expires_ms) MUST_USE;
+
+/* Write the key and its look-up row, and append the Key as field 1. R_EXISTS, without saying whose: some key has this
+ * text. R_EXHAUSTED: USER_KEYS_MAX keys. */
+enum result apikey_add(const struct scope *user, const struct apikey_new *new_key, struct message *reply) MUST_USE;
+
+/* Append the keys, newest first, as field 1, and the token as field 2. */
+enum result apikey_reply_list(const struct scope *user, int32_t page_size, const char *page_token,
+                              struct message *reply) MUST_USE;
+
+/* R_ABSENT, with a sentence. R_OK also when it is revoked already. */
+enum result apikey_cancel(const struct scope *user, struct uuid id) MUST_USE;
 
 #endif

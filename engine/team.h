@@ -18,12 +18,14 @@
 #define ALLOD_ENGINE_TEAM_H
 
 #include <allod/v1/team.pb-c.h>
+#include <store/v1/store.pb.h>
 
 #include "engine/fault.h"
 #include "engine/message.h"
 #include "engine/result.h"
 
 struct credential;
+struct scope;
 struct txn;
 
 enum result team_create_check(const Allod__V1__CreateTeamRequest *request, struct fault *fault) MUST_USE;
@@ -79,5 +81,15 @@ enum result team_decline_invitation_check(const Allod__V1__DeclineInvitationRequ
                                           struct fault *fault) MUST_USE;
 enum result team_decline_invitation(struct txn *txn, const struct credential *who,
                                     const Allod__V1__DeclineInvitationRequest *request, struct message *reply) MUST_USE;
+
+/* ---- What the methods of AdminService share with these ---- */
+
+/* Write a new team with its first OWNER. `team` has no rows yet, `user` is the OWNER's own scope. R_EXHAUSTED: the user
+ * is in too many teams. Appends the Team. */
+enum result team_add(const struct scope *team, const struct scope *user, const char *name,
+                     const store_v1_Settings *settings, struct message *reply) MUST_USE;
+
+/* Delete a team that is there, and all it holds. */
+enum result team_erase(const struct scope *team) MUST_USE;
 
 #endif
