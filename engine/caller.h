@@ -51,7 +51,7 @@ struct credential {
  * The checks that come before a request's body is looked at, in the contract's order: the key resolves to a user
  * (R_UNAUTHENTICATED), the claimed user is the key's (R_WRONG_USER), the team is one UUID (R_BAD_ARGUMENT), the user is
  * a member of it (R_NOT_MEMBER). The same function stands at the head of every scope constructor, so that nothing
- * depends on whoever called it before.
+ * depends on whoever called it before. On the admin plane the listener has proved the peer: R_OK, and there is no user.
  */
 enum result caller_authenticate(struct txn *txn, const struct credential *who) MUST_USE;
 

@@ -126,7 +126,7 @@ enum result scope_app_exists(const struct scope *scope, struct uuid app) MUST_US
 
 struct scan {
         const struct scope *scope;
-        void *cursor; /* scope.c's own, like all that follows */
+        unsigned cursor; /* scan.c's own, like all that follows; 0: closed */
         struct key prefix;
         struct key last; /* the row that came last, or `from` */
         enum row_kind kind;
