@@ -114,7 +114,7 @@ static inline void exchange_respond(struct exchange *exchange, const struct resp
         exchange->ops->respond(exchange, response);
 }
 
-/* An answer in parts, for streams (HTTP/2 only). */
+/* An answer in parts, for streams (HTTP/2 only). The request goes on beside it until exchange_finish. */
 static inline void exchange_start(struct exchange *exchange, int status, const struct field *fields, size_t field_count)
 {
         exchange->ops->start(exchange, status, fields, field_count);

@@ -295,7 +295,6 @@ static void submit_head(struct h2_stream *stream, int status, const struct field
                 nva[count++] = nv_of(BYTES("content-length"), bytes_of_text(length_text));
         }
         if (has_date) nva[count++] = nv_of(BYTES("date"), date_now());
-        stream_set_state(&stream->stream, STREAM_REPLYING);
         check(stream->h2,
               nghttp2_submit_response(stream->h2->session, stream->id, nva, count, has_data ? &provider : NULL));
 }
@@ -354,6 +353,7 @@ static void h2_respond(struct exchange *exchange, const struct response *respons
                 h2_reset(exchange, RESET_INTERNAL);
                 return;
         }
+        stream_set_state(&stream->stream, STREAM_REPLYING);
         stream->body = response->body;
         stream->is_finished = true;
         /* An answer with trailers is gRPC's, whose clients read neither length nor date. */
@@ -429,6 +429,7 @@ static void h2_finish(struct exchange *exchange, const struct field *trailers, s
 
         REQUIRE(stream->is_in_parts && !stream->is_finished);
         if (stream->is_reset) return;
+        stream_set_state(&stream->stream, STREAM_REPLYING);
         if (!keep_trailers(stream, trailers, trailer_count)) {
                 h2_reset(exchange, RESET_INTERNAL);
                 return;
@@ -765,7 +766,8 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
         if (h2->is_in_block) return CARRIER_HEAD;
         if (h2->streams == NULL) return CARRIER_IDLE;
         for (stream = h2->streams; stream != NULL; stream = stream->next) {
-                if (stream->stream.state == STREAM_REPLYING && unsent(stream).len > 0) return CARRIER_SENDING;
+                if ((stream->is_in_parts || stream->stream.state == STREAM_REPLYING) && unsent(stream).len > 0)
+                        return CARRIER_SENDING;
         }
         return CARRIER_BUSY;
 }

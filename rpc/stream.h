@@ -9,7 +9,8 @@
  *      HEAD      the request's head is arriving; nobody has been told of it
  *      BODY      call_on_head was given, the request has not ended
  *      RUNNING   the request has ended, no answer yet
- *      REPLYING  the answer was given, in whole or in part; from BODY: an early answer, what still arrives is dropped
+ *      REPLYING  the whole answer was given, or the end of one in parts; from BODY: what still arrives is dropped.
+ *                Parts before that change nothing, since the messages of both sides may take turns
  *      CLOSED    call_on_closed was given, if call_on_head was
  */
 #ifndef ALLOD_RPC_STREAM_H
