@@ -10,7 +10,13 @@
 #ifndef ALLOD_ENGINE_RESULT_H
 #define ALLOD_ENGINE_RESULT_H
 
+#include <fcntl.h>
 #include <stdbool.h>
+#include <unistd.h>
+
+/* POSIX has a macro of this name for access(2), which we never call; both headers that define it come first, so that
+ * none can bring it back behind our enum. */
+#undef R_OK
 
 #define RESULT_LIST(X)                                                                                                 \
         X(R_OK, "ok", false)                                                                                           \
