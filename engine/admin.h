@@ -4,7 +4,8 @@
  *
  * NAME_check and NAME are as in team.h. admin_list_users, admin_list_teams and admin_get_stats are views; all others
  * are updates, because each writes a look into the change log of the owner whose records it reads or changes.
- * admin_create_user, admin_create_team, admin_add_key need an id; admin_add_key the random seed too.
+ * The creating ones, admin_add_key and admin_import_key take the call's id; admin_add_key the random seed too.
+ * admin_get_stats fills what the engine knows: uptime and the figures of connections and calls are the server's.
  */
 #ifndef ALLOD_ENGINE_ADMIN_H
 #define ALLOD_ENGINE_ADMIN_H

@@ -141,12 +141,12 @@ enum result membership_remove(const struct scope *team, struct profile *profile,
         enum result r;
 
         if (is_owner(member->content.role)) profile->content.owner_count--;
-        profile->content.member_count--;
-        REQUIRE(profile->content.owner_count > 0 && profile->content.owner_count <= profile->content.member_count);
+        if (profile->content.member_count > 0) profile->content.member_count--;
+        REQUIRE(profile->content.owner_count > 0);
         if ((r = scope_change(team, CHANGE_DELETE, &row, &revision)) != R_OK) return r;
         if ((r = scope_delete(team, &row)) != R_OK) return r;
         if ((r = profile_put(team, CHANGE_UPDATE, profile)) != R_OK) return r;
-        return scope_delete(user, &pointer);
+        return user == NULL ? R_OK : scope_delete(user, &pointer);
 }
 
 void membership_reply(const struct scope *team, const struct member *member, struct message *reply)

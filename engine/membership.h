@@ -53,7 +53,8 @@ enum result membership_add(const struct scope *team, enum change_operation opera
 enum result membership_set_role(const struct scope *team, struct profile *profile, struct member *member,
                                 uint32_t role) MUST_USE;
 
-/* Delete the pair. Three puts and two deletes. */
+/* Delete the pair. Three puts and two deletes. `user` is NULL for a member who exists no more: a
+ * team that was restored alone may have some. */
 enum result membership_remove(const struct scope *team, struct profile *profile, const struct scope *user,
                               const struct member *member) MUST_USE;
 

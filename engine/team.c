@@ -238,8 +238,9 @@ enum result team_erase(const struct scope *team)
 
         if ((r = scan_open(team, &kind, NULL, false, &scan)) != R_OK) return r;
         while ((r = scan_next(&scan, &row, &record)) == R_OK) {
-                if ((r = scope_inbox(team, row.id, &inbox)) != R_OK) return r;
-                if ((r = scope_delete(inbox, &pointer)) != R_OK) return r;
+                r = scope_inbox(team, row.id, &inbox);
+                if (r == R_OK) r = scope_delete(inbox, &pointer);
+                if (r != R_OK && r != R_ABSENT) return r;
                 if ((r = scope_delete(team, &row)) != R_OK) return r;
         }
         return r == R_ABSENT ? profile_delete(team) : r;
@@ -312,8 +313,9 @@ static enum result remove_member(const struct scope *team, struct profile *profi
         enum result r;
 
         if ((r = membership_check_last_owner(team, profile, member, 0)) != R_OK) return r;
-        if ((r = scope_inbox(team, member->user, &inbox)) != R_OK) return r == R_ABSENT ? R_CORRUPT : r;
-        return membership_remove(team, profile, inbox, member);
+        r = scope_inbox(team, member->user, &inbox);
+        if (r != R_OK && r != R_ABSENT) return r;
+        return membership_remove(team, profile, r == R_OK ? inbox : NULL, member);
 }
 
 enum result team_remove_member(struct txn *txn, const struct credential *who,
