@@ -19,6 +19,7 @@
 #include "engine/uuid.h"
 
 struct store;
+struct txn;
 
 #define STORE_WHY_SIZE           512
 #define STORE_MAP_SIZE_DEFAULT   ((size_t)1 << 40) /* address space, not disk */
@@ -77,5 +78,8 @@ struct store_stat {
         uint64_t commits, updates;
         bool is_read_only;
 };
+
+/* As this transaction sees it. Thread: the transaction's. */
+void store_stat(struct txn *txn, struct store_stat *out);
 
 #endif

@@ -187,6 +187,26 @@ enum result txn_get(struct txn *txn, enum backend_table table, struct bytes key,
         return backend_get(txn->backend, table, key, value);
 }
 
+void store_stat(struct txn *txn, struct store_stat *out)
+{
+        struct backend_stat backend;
+        struct writer_stat writer;
+
+        REQUIRE(txn->is_running);
+        backend_stat(txn->backend, &backend);
+        writer_stat(txn->store->writer, &writer);
+        *out = (struct store_stat){
+                .map_bytes = backend.map_size,
+                .used_bytes = backend.used,
+                .records = backend.rows[TABLE_RECORDS],
+                .keys = backend.rows[TABLE_APIKEYS],
+                .purge_backlog = backend.rows[TABLE_PURGE],
+                .commits = writer.commits,
+                .updates = writer.updates,
+                .is_read_only = writer.is_read_only,
+        };
+}
+
 /* ---- Waiting and waking ---- */
 
 static bool topic_is_equal(const struct topic *a, const struct topic *b)
