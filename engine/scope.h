@@ -10,11 +10,11 @@
  * The constructors, what proves the right, and who may import each (a test reads the object files):
  *
  *      scope_open           key -> caller -> personal scope, or the member row of x-team-id         app job team apikey
- *      scope_open_personal  the same; x-team-id must be absent                                      apikey team
- *      scope_open_team      the same, for the team a request names; x-team-id absent or equal       team
+ *      scope_open_personal  the same; x-team-id must be absent                                      apikey team invitation
+ *      scope_open_team      the same, for the team a request names; x-team-id absent or equal       team invitation
  *      scope_new_team       a personal scope, and an id whose owner has no row at all               team
- *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team
- *      scope_invited        an invitation in the caller's own inbox whose sender may still invite   team
+ *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team invitation
+ *      scope_invited        an invitation in the caller's own inbox whose sender may still invite   invitation
  *      scope_admin          the admin listener's peer; writes the look into the owner's changes     admin
  *      scope_each           offline or maintenance work, every owner in key order                   admin dump verify
  *
