@@ -2,7 +2,9 @@
  * An open store: the data directory, its lock, the engine's files, the store's clock and the writer thread.
  *
  *      DIR/lock        the guard: flocked for as long as the store is open; holds pid, start time and admin address
- *      DIR/data.mdb, DIR/lock.mdb
+ *      DIR/data.mdb    the records; there if and only if there is a store
+ *      DIR/lock.mdb    the engine's table of snapshots
+ *      DIR/unfinished  what an interrupted store_create left behind
  *
  * One process holds a store at a time. store_open refuses what would harm it: a network file system, an unknown format
  * version, a directory that somebody else holds; each with one sentence in `why`.
@@ -27,9 +29,10 @@ struct txn;
 
 struct store_options {
         const char *dir;
-        size_t map_size;      /* 0: the default */
-        unsigned readers_max; /* snapshots at a time; 0: 126 */
-        bool is_forced;       /* open it on a network file system all the same */
+        size_t map_size;           /* 0: the default */
+        unsigned readers_max;      /* snapshots at a time; 0: 126 */
+        bool is_forced;            /* open it on a file system that is not known to serve, a network's for one */
+        int64_t (*clock_ms)(void); /* NULL: the system's; tests pass their own */
 };
 
 /* What the guard file says about the holder. */
@@ -42,10 +45,15 @@ struct store_holder {
 /* What was found out while opening, for the caller to log. */
 struct store_notes {
         size_t map_size;   /* what the kernel gave; less than asked: halved until it agreed */
-        char warning[256]; /* "" or one sentence: fast_commit, a forced file system */
+        char warning[256]; /* "" or one sentence about the file system */
 };
 
-/* Make a new store in `dir` (made too if it is absent; refused if it holds anything). R_EXISTS, R_IO, R_HELD. */
+/*
+ * Make a new store in `dir` (made too if it is absent; refused if it holds anything). R_EXISTS, R_IO, R_HELD,
+ * R_NO_MEMORY: `why` says it in a sentence. The files are made in DIR/unfinished and data.mdb is moved to its place
+ * when all is on disk, so that a crash leaves a whole store or none; what an interrupted one left behind, the next one
+ * clears away.
+ */
 enum result store_create(const char *dir, bool is_demo, char why[STORE_WHY_SIZE]) MUST_USE;
 
 /* R_ABSENT (no store there), R_HELD (*holder filled), R_FORMAT, R_IO, R_CORRUPT, R_NO_MEMORY: `why` says it in a
