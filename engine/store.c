@@ -313,7 +313,7 @@ enum result store_create(const char *dir, bool is_demo, char why[STORE_WHY_SIZE]
         struct store_holder holder;
         int lock_fd;
         enum result r;
-        int dir_fd;
+        int dir_fd = -1;
 
         if (mkdir(dir, 0700) == 0) {
                 r = sync_parent(dir, why);
@@ -478,7 +478,7 @@ enum result store_find_holder(const char *dir, struct store_holder *out)
 {
         char why[STORE_WHY_SIZE];
         enum result r;
-        int dir_fd;
+        int dir_fd = -1;
 
         r = open_dir(dir, &dir_fd, why);
         if (r != R_OK) return r;
