@@ -207,6 +207,24 @@ void store_stat(struct txn *txn, struct store_stat *out)
         };
 }
 
+enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *key)
+{
+        static const uint8_t lowest[1];
+        struct backend_cursor cursor;
+        struct bytes value;
+        enum result r;
+
+        if ((r = backend_cursor_open(txn->backend, table, &cursor)) != R_OK) return r;
+        r = backend_seek(&cursor, bytes_of(lowest, sizeof lowest), key, &value);
+        backend_cursor_close(&cursor);
+        return r;
+}
+
+void txn_check_readers(struct store *store)
+{
+        (void)backend_check_readers(store->backend);
+}
+
 /* ---- Waiting and waking ---- */
 
 static bool topic_is_equal(const struct topic *a, const struct topic *b)

@@ -90,6 +90,12 @@ enum result txn_delete(struct txn *txn, enum backend_table table, struct bytes k
 
 enum result txn_get(struct txn *txn, enum backend_table table, struct bytes key, struct bytes *value) MUST_USE;
 
+/* The key of a table's first row; good until the next write. R_ABSENT: the table is empty. */
+enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *key) MUST_USE;
+
+/* Free the slots of readers that died. */
+void txn_check_readers(struct store *store);
+
 /* Cursor `index` on the records, opened if it is not. It lives until the transaction ends or the snapshot is given
  * back. */
 enum result txn_cursor(struct txn *txn, unsigned index, struct backend_cursor **out) MUST_USE;

@@ -35,6 +35,13 @@ struct topic {
         uint8_t len;
 };
 
+/* Where an update is: the writer's business. */
+enum update_place {
+        UPDATE_NOWHERE, /* not submitted, running, or done */
+        UPDATE_QUEUED,
+        UPDATE_PARKED,
+};
+
 /* One queued update. The caller's memory; the writer's from writer_submit until done_cb. */
 struct update {
         /* set by the caller */
@@ -54,6 +61,7 @@ struct update {
         bool is_taken; /* the writer has begun with it: its real outcome will be reported */
         bool is_canceled;
         struct topic topic; /* what it waits for, after R_WAIT */
+        enum update_place place;
         struct update *next, *previous;
 };
 
@@ -61,12 +69,12 @@ struct update {
  * as above. On anything but R_OK done_cb is not called. Thread: any. */
 enum result writer_submit(struct writer *writer, struct update *update) MUST_USE;
 
-/* The caller no longer wants it. If it has not begun it is dropped and reported as R_CANCELED, through done_cb as
- * always; else its outcome is reported as usual. Thread: any. */
+/* The caller no longer wants it. If it has not begun, or is parked, it is dropped and reported as R_CANCELED, through
+ * done_cb as always; else its outcome is reported as usual. Thread: any. */
 void writer_cancel(struct writer *writer, struct update *update);
 
-/* A wait method asks, before it returns R_WAIT, to be run again when `topic` wakes or at its deadline (then
- * R_DEADLINE). */
+/* A wait method asks, before it returns R_WAIT, to be run again when `topic` wakes. At its deadline it is reported as
+ * R_DEADLINE. */
 void txn_wait_on(struct txn *txn, struct topic topic);
 
 /* Wake what waits on `topic` once this transaction has committed. */
@@ -80,9 +88,23 @@ void writer_drain(struct writer *writer);
  * see. */
 enum result writer_run(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg) MUST_USE;
 
+/* What a server logs: the writer itself never does. */
+enum writer_event {
+        WRITER_DEFECT,    /* a call failed after it had put something; it was undone and told R_DEFECT */
+        WRITER_READ_ONLY, /* the disk or the map is full */
+        WRITER_WRITABLE,  /* a probe passed: writes go on */
+        WRITER_LATCHED,   /* a sync failed: no more writes in this process */
+        WRITER_CHORE,     /* a background step failed with `r`; it is tried again later */
+};
+
+/* `event_cb` runs on the writer thread and must not wait. It replaces the one set before. Thread: any. */
+void writer_set_event_cb(struct writer *writer, void *context,
+                         void (*event_cb)(void *context, enum writer_event event, enum result r));
+
 struct writer_stat {
         uint64_t commits, updates, batches_rerun;
-        size_t queued;
+        uint64_t purged; /* rows, by background steps */
+        size_t queued, parked;
         bool is_read_only; /* the disk is full, or the latch is set */
         bool is_latched;   /* a sync failed: reads only, for good */
 };

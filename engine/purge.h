@@ -1,0 +1,28 @@
+/*
+ * Removes the rows that deletion has made unreachable: those under the prefixes of the purge list.
+ *
+ * A step is one transaction. What a crash leaves is a prefix still on the list with fewer rows under it, and the next
+ * step goes on. An API key found on the way leaves the table of API keys together with its row.
+ */
+#ifndef ALLOD_ENGINE_PURGE_H
+#define ALLOD_ENGINE_PURGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/result.h"
+#include "engine/txn.h"
+
+/* Rows of one step: about a millisecond of work, and some hundred dirty pages. */
+#define PURGE_ROWS_MAX 1000
+
+struct purge_step {
+        uint64_t row_count; /* removed by this step */
+        bool has_more;      /* the list is not empty yet */
+};
+
+/* A transaction function; `arg` is a struct purge_step, which it fills. R_CORRUPT: the head of the list is no prefix of
+ * an owner or an app, or is of one that still exists; nothing is removed. */
+enum result purge_run(struct txn *txn, void *arg) MUST_USE;
+
+#endif
