@@ -37,7 +37,7 @@ enum result apikey_text_check(struct bytes text) MUST_USE;
 /* It starts like the keys we make. */
 bool apikey_is_ours(struct bytes text);
 
-/* SHA-256 of the text. Without allocation; any thread. R_NO_MEMORY: the thread's first call failed to set up. */
+/* SHA-256 of the text. Without heap and without locks; any thread. R_DEFECT: the library failed. */
 enum result apikey_digest(struct bytes text, uint8_t digest[API_KEY_DIGEST_SIZE]) MUST_USE;
 
 /* The key that a seed makes, NUL-terminated. Pure. */
