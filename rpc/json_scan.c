@@ -5,6 +5,7 @@
 #include "engine/require.h"
 #include "engine/utf8.h"
 #include "rpc/json_keys.h"
+#include "rpc/json_word.h"
 
 /* What may come next. */
 enum expect {
@@ -65,26 +66,14 @@ static enum json_event take(struct json_scan *scan, enum json_event event, size_
         return event;
 }
 
-#define EACH_BYTE(byte) ((byte)*0x0101010101010101u)
-
-/* The high bit of each byte of `word` that is 0, and maybe of bytes behind that one: enough to ask "is there any?". */
-static uint64_t zero_bytes(uint64_t word)
-{
-        return (word - EACH_BYTE(0x01u)) & ~word & EACH_BYTE(0x80u);
-}
-
 /* Move over whole words of printable ASCII other than quote and backslash. */
 static const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
 {
         while (end - p >= 8) {
-                uint64_t word, special;
+                uint64_t word;
 
                 memcpy(&word, p, sizeof(word));
-                special = word & EACH_BYTE(0x80u);
-                special |= (word - EACH_BYTE(0x20u)) & ~word & EACH_BYTE(0x80u);
-                special |= zero_bytes(word ^ EACH_BYTE((uint64_t)'"'));
-                special |= zero_bytes(word ^ EACH_BYTE((uint64_t)'\\'));
-                if (special != 0) break;
+                if (!json_word_is_ascii(word) || json_word_has_special(word)) break;
                 p += 8;
         }
         return p;

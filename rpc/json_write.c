@@ -7,6 +7,7 @@
 
 #include "engine/require.h"
 #include "rpc/json_value.h"
+#include "rpc/json_word.h"
 
 #define SIZE_MIN      256 /* a Job without its documents, or an error */
 #define REAL_TEXT_MAX 32  /* sign, 17 digits, point, "e-324", and slack */
@@ -115,25 +116,41 @@ static void append_escape(struct json_write *write, uint8_t byte)
         append(write, text, text[1] == 'u' ? 6 : 2);
 }
 
+/* Copy up to the first byte that needs an escape, and return how much that was. */
+static size_t copy_plain(uint8_t *to, const uint8_t *from, size_t len)
+{
+        size_t done = 0;
+
+        while (len - done >= 8) {
+                uint64_t word;
+
+                memcpy(&word, from + done, sizeof(word));
+                if (json_word_has_special(word)) break;
+                memcpy(to + done, &word, sizeof(word));
+                done += 8;
+        }
+        while (done < len && escapes[from[done]] == 0) {
+                to[done] = from[done];
+                done++;
+        }
+        return done;
+}
+
 static void append_quoted(struct json_write *write, struct bytes text)
 {
         const uint8_t *p = text.data;
         size_t left = text.len;
+        uint8_t *to;
 
         append_byte(write, '"');
-        while (left > 0) {
-                size_t run = 0;
+        while ((to = reserve(write, left + 1)) != NULL) {
+                size_t run = copy_plain(to, p, left);
 
-                while (run < left && escapes[p[run]] == 0) {
-                        run++;
-                }
-                append(write, p, run);
-                p += run;
-                left -= run;
-                if (left == 0) break;
-                append_escape(write, *p);
-                p++;
-                left--;
+                write->len += run;
+                if (run == left) break;
+                append_escape(write, p[run]);
+                p += run + 1;
+                left -= run + 1;
         }
         append_byte(write, '"');
 }
@@ -250,7 +267,7 @@ static size_t layout(bool is_negative, const char *digits, size_t len, int power
 
 static size_t format_real(double value, int digits_min, int digits_max, bool is_float, char out[2 * REAL_TEXT_MAX])
 {
-        char digits[REAL_TEXT_MAX];
+        char digits[REAL_TEXT_MAX] = "0";
         size_t len = 0;
 
         for (int count = digits_min; count <= digits_max; count++) {
