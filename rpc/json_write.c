@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/json_value.h"
+#include "engine/json_word.h"
 #include "engine/require.h"
-#include "rpc/json_value.h"
-#include "rpc/json_word.h"
 
 #define SIZE_MIN      256 /* a Job without its documents, or an error */
 #define REAL_TEXT_MAX 32  /* sign, 17 digits, point, "e-324", and slack */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/json_scan.h"
 #include "engine/require.h"
-#include "rpc/json_scan.h"
 #include "rpc/json_write.h"
 
 #define CAP ((size_t)64 << 20)

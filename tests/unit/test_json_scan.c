@@ -1,4 +1,4 @@
-#include "rpc/json_scan.h"
+#include "engine/json_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

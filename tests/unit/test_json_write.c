@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "rpc/json_scan.h"
+#include "engine/json_scan.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/test.h"
 

@@ -1,11 +1,11 @@
-#include "rpc/json_keys.h"
+#include "engine/json_keys.h"
 
 #include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "engine/json_scan.h"
 #include "engine/require.h"
-#include "rpc/json_scan.h"
 
 /* One secret for the process: a caller who cannot read it cannot choose keys that collide. It never shows in a result.
  */

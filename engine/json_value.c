@@ -1,4 +1,4 @@
-#include "rpc/json_value.h"
+#include "engine/json_value.h"
 
 #include <locale.h>
 #include <math.h>

@@ -2,8 +2,8 @@
  * Eight bytes of a string at once: is there any that the reader or the writer must look at? Both move over the rest in
  * words.
  */
-#ifndef ALLOD_RPC_JSON_WORD_H
-#define ALLOD_RPC_JSON_WORD_H
+#ifndef ALLOD_ENGINE_JSON_WORD_H
+#define ALLOD_ENGINE_JSON_WORD_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-#include "rpc/json_scan.h"
+#include "engine/json_scan.h"
 
 #include <string.h>
 
+#include "engine/json_keys.h"
+#include "engine/json_word.h"
 #include "engine/require.h"
 #include "engine/utf8.h"
-#include "rpc/json_keys.h"
-#include "rpc/json_word.h"
 
 /* What may come next. */
 enum expect {

@@ -4,8 +4,8 @@
  * It is a stack: the innermost object's keys are the newest. A bucket chains its keys from the newest to the oldest, so
  * a look-up stops at the first key of an outer object, and closing an object unlinks its keys from the heads.
  */
-#ifndef ALLOD_RPC_JSON_KEYS_H
-#define ALLOD_RPC_JSON_KEYS_H
+#ifndef ALLOD_ENGINE_JSON_KEYS_H
+#define ALLOD_ENGINE_JSON_KEYS_H
 
 #include "engine/bytes.h"
 #include "engine/result.h"

@@ -2,8 +2,8 @@
  * What the spans that json_scan gives mean: strings, numbers and free-form documents. Every span given here must be one
  * that the scanner has accepted; nothing is checked twice. Threads: any.
  */
-#ifndef ALLOD_RPC_JSON_VALUE_H
-#define ALLOD_RPC_JSON_VALUE_H
+#ifndef ALLOD_ENGINE_JSON_VALUE_H
+#define ALLOD_ENGINE_JSON_VALUE_H
 
 #include <stdbool.h>
 #include <stdint.h>

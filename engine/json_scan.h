@@ -22,8 +22,8 @@
  *
  * The first error is sticky: every later event is JSON_ERROR too. Thread: any, one at a time.
  */
-#ifndef ALLOD_RPC_JSON_SCAN_H
-#define ALLOD_RPC_JSON_SCAN_H
+#ifndef ALLOD_ENGINE_JSON_SCAN_H
+#define ALLOD_ENGINE_JSON_SCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,8 +32,8 @@
 #include "engine/arena.h"
 #include "engine/bytes.h"
 #include "engine/fault.h"
+#include "engine/json_value.h"
 #include "engine/result.h"
-#include "rpc/json_value.h"
 
 #define JSON_DEPTH_MAX  64 /* API.md, section 3; one bit each in struct json_scan */
 #define JSON_KEY_INLINE 32 /* an App body has at most 5 + 3 + 2 + 5 keys open at once */
