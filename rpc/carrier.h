@@ -32,6 +32,8 @@ struct carrier_ops {
         void (*receive)(struct carrier *carrier, struct bytes bytes);
         /* Appends what fits into an empty output; to be called again after that was written, until nothing comes. */
         void (*produce)(struct carrier *carrier, struct output *output);
+        /* The peer sends no more; what it has sent whole may still be answered. */
+        void (*end_input)(struct carrier *carrier);
         /* False: the socket is not to be read for now. */
         bool (*wants_read)(const struct carrier *carrier);
         /* Nothing will follow what was produced. */
@@ -48,6 +50,7 @@ struct carrier {
         const struct carrier_ops *ops;
         void (*wake_cb)(struct carrier *carrier); /* set by the connection; there is output */
         void *owner;                              /* the connection's */
+        uint64_t progress;     /* heads that were complete: a phase that outlasts one of them begins anew */
         const char *complaint; /* why it had to end the connection, in static words; NULL: it had not */
 };
 

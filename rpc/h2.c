@@ -579,6 +579,7 @@ static void send_continue(struct h2_stream *stream)
 static void on_head(struct h2_stream *stream, bool has_body)
 {
         stream->is_ended = !has_body;
+        stream->h2->carrier.progress++;
         if (stream->head_size > HEAD_SIZE_MAX) {
                 refuse_large_head(stream);
                 return;
@@ -743,6 +744,12 @@ static void h2_produce(struct carrier *carrier, struct output *output)
         h2->is_inside = false;
 }
 
+/* Unlike in HTTP/1.1 nobody half-closes: the peer is gone, and watches must not outlive it. */
+static void h2_end_input(struct carrier *carrier)
+{
+        fail(h2_of(carrier));
+}
+
 static bool h2_wants_read(const struct carrier *carrier)
 {
         const struct h2 *h2 = (const struct h2 *)carrier;
@@ -797,6 +804,7 @@ static void h2_free(struct carrier *carrier)
 static const struct carrier_ops carrier_ops = {
         .receive = h2_receive,
         .produce = h2_produce,
+        .end_input = h2_end_input,
         .wants_read = h2_wants_read,
         .is_finished = h2_is_finished,
         .phase = h2_phase,

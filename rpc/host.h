@@ -25,6 +25,7 @@ struct peer {
 struct completion {
         struct completion *next;
         void (*run)(struct completion *completion); /* on the loop */
+        bool is_owed;                               /* host_expect's */
 };
 
 /* A one-shot timer of a loop; embedded in what it watches. Coarse: it fires up to some 10 ms late, never early. */
@@ -49,9 +50,20 @@ struct host {
         struct arena_pool arenas;
         struct log *log;
         struct host_counters counters;
+        bool has_reflection;
         bool is_draining; /* health says NOT_SERVING, streams come to an end */
+        size_t owed;      /* completions that were announced and have not run */
         void *loop;       /* loop.c's */
 };
+
+/* Count something. Thread: the host's. */
+static inline void host_count(uint64_t *counter, int64_t n)
+{
+        __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + (uint64_t)n, __ATOMIC_RELAXED);
+}
+
+/* `completion` will be posted, for certain: the loop does not end before it has run. */
+void host_expect(struct host *host, struct completion *completion);
 
 /* Run `completion` on the host's loop soon. Thread: any. */
 void host_post(struct host *host, struct completion *completion);

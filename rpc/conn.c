@@ -1,0 +1,449 @@
+#include "rpc/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/require.h"
+#include "rpc/carrier.h"
+#include "rpc/h1.h"
+#include "rpc/log.h"
+
+#define NS_PER_MS 1000000
+
+enum conn_state {
+        CONN_OPEN,
+        CONN_LINGERING,
+        CONN_CLOSED
+};
+
+struct conn {
+        struct loop *loop;
+        struct completion arrival;
+        struct conn *next, *previous;
+        struct conn *next_dirty;
+        bool is_dirty; /* on the loop's list */
+        enum conn_state state;
+
+        /* socket */
+        int fd;
+        int events; /* what is polled for */
+        uv_poll_t poll;
+        struct peer peer;
+        bool has_eof; /* the peer will send no more */
+
+        /* bytes */
+        struct carrier *carrier;         /* NULL until the first bytes have chosen */
+        uint8_t preface[H2_PREFACE_LEN]; /* they, until then */
+        size_t preface_len;
+        uint8_t *unsent; /* what the socket did not take; NULL: nothing */
+        size_t unsent_len, unsent_start;
+
+        /* patience */
+        int64_t read_ns, written_ns; /* last time that bytes moved */
+        int64_t phase_ns;            /* since when the phase lasts */
+        enum carrier_phase phase;
+        uint64_t progress; /* the carrier's, when the phase was looked at */
+        bool is_draining;
+};
+
+/* ---- Closing ---- */
+
+static void on_close_cb(uv_handle_t *handle)
+{
+        struct conn *conn = handle->data;
+        struct loop *loop = conn->loop;
+
+        close(conn->fd);
+        free(conn);
+        atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+}
+
+static void conn_close(struct conn *conn)
+{
+        struct loop *loop = conn->loop;
+        struct conn **link;
+
+        if (conn->state == CONN_CLOSED) return;
+        conn->state = CONN_CLOSED;
+        if (conn->carrier != NULL) conn->carrier->ops->free(conn->carrier);
+        conn->carrier = NULL;
+        free(conn->unsent);
+        conn->unsent = NULL;
+        if (conn->is_dirty) {
+                for (link = &loop->dirty; *link != conn; link = &(*link)->next_dirty)
+                        ;
+                *link = conn->next_dirty;
+        }
+        if (conn->previous != NULL)
+                conn->previous->next = conn->next;
+        else
+                loop->conns = conn->next;
+        if (conn->next != NULL) conn->next->previous = conn->previous;
+        host_count(&loop->host.counters.connections_open, -1);
+        uv_close((uv_handle_t *)&conn->poll, on_close_cb);
+}
+
+static void log_end_of(struct conn *conn, const char *why)
+{
+        struct log_line line;
+
+        log_begin(&line, conn->loop->host.log, LOG_WARN, "connection-ended");
+        log_text(&line, "peer", conn->peer.text);
+        log_text(&line, "why", why);
+        log_end(&line);
+}
+
+/* All is written: say so, and wait for the peer to have read it. */
+static void conn_linger(struct conn *conn)
+{
+        if (conn->carrier->complaint != NULL) log_end_of(conn, conn->carrier->complaint);
+        if (conn->has_eof || shutdown(conn->fd, SHUT_WR) != 0) {
+                conn_close(conn);
+                return;
+        }
+        conn->state = CONN_LINGERING;
+        conn->phase_ns = conn->loop->now_ns;
+}
+
+/* ---- Writing ---- */
+
+static void on_poll_cb(uv_poll_t *handle, int status, int events);
+
+/* Poll for what can be done now. */
+static void update_events(struct conn *conn)
+{
+        int events = 0;
+
+        if (conn->state == CONN_CLOSED) return;
+        if (conn->unsent != NULL)
+                events = UV_WRITABLE;
+        else if (!conn->has_eof && (conn->state == CONN_LINGERING || conn->carrier == NULL ||
+                                    conn->carrier->ops->wants_read(conn->carrier)))
+                events = UV_READABLE;
+        if (events == conn->events) return;
+        conn->events = events;
+        if (events == 0)
+                uv_poll_stop(&conn->poll);
+        else if (uv_poll_start(&conn->poll, events, on_poll_cb) != 0)
+                conn_close(conn);
+}
+
+/* R_OK, and how much the socket took; R_IO: it is broken. */
+static enum result socket_write(struct conn *conn, struct bytes bytes, size_t *taken)
+{
+        ssize_t n;
+
+        do
+                n = send(conn->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return R_IO;
+        *taken = n < 0 ? 0 : (size_t)n;
+        if (*taken > 0) conn->written_ns = conn->loop->now_ns;
+        return R_OK;
+}
+
+static enum result write_unsent(struct conn *conn)
+{
+        size_t taken;
+
+        if (conn->unsent == NULL) return R_OK;
+        if (socket_write(conn, bytes_of(conn->unsent + conn->unsent_start, conn->unsent_len - conn->unsent_start),
+                         &taken) != R_OK)
+                return R_IO;
+        conn->unsent_start += taken;
+        if (conn->unsent_start < conn->unsent_len) return R_OK;
+        free(conn->unsent);
+        conn->unsent = NULL;
+        return R_OK;
+}
+
+static enum result write_new(struct conn *conn, struct bytes bytes)
+{
+        size_t taken;
+
+        if (socket_write(conn, bytes, &taken) != R_OK) return R_IO;
+        if (taken == bytes.len) return R_OK;
+        conn->unsent_start = 0;
+        conn->unsent_len = bytes.len - taken;
+        conn->unsent = malloc(conn->unsent_len);
+        if (conn->unsent == NULL) return R_NO_MEMORY;
+        memcpy(conn->unsent, bytes.data + taken, conn->unsent_len);
+        return R_OK;
+}
+
+/* Write until nothing is left or the socket is full. */
+static enum result write_all(struct conn *conn)
+{
+        struct output *output = &conn->loop->output;
+        enum result r = write_unsent(conn);
+
+        while (r == R_OK && conn->unsent == NULL) {
+                output->len = 0;
+                conn->carrier->ops->produce(conn->carrier, output);
+                if (output->len == 0) return R_OK;
+                r = write_new(conn, bytes_of(output->data, output->len));
+        }
+        return r;
+}
+
+static void conn_flush(struct conn *conn)
+{
+        if (conn->state == CONN_OPEN && conn->carrier != NULL) {
+                if (write_all(conn) != R_OK)
+                        conn_close(conn);
+                else if (conn->unsent == NULL && conn->carrier->ops->is_finished(conn->carrier))
+                        conn_linger(conn);
+        }
+        update_events(conn);
+}
+
+static void on_wake_cb(struct carrier *carrier)
+{
+        struct conn *conn = carrier->owner;
+
+        if (conn->is_dirty) return;
+        conn->is_dirty = true;
+        conn->next_dirty = conn->loop->dirty;
+        conn->loop->dirty = conn;
+}
+
+void conn_flush_dirty(struct loop *loop)
+{
+        while (loop->dirty != NULL) {
+                struct conn *conn = loop->dirty;
+
+                loop->dirty = conn->next_dirty;
+                conn->is_dirty = false;
+                conn_flush(conn);
+        }
+}
+
+/* ---- Reading ---- */
+
+/* False: no memory. */
+static bool choose_carrier(struct conn *conn, bool is_http2)
+{
+        struct host *host = &conn->loop->host;
+
+        conn->carrier = is_http2 ? h2_new(host, &conn->peer, &conn->loop->h2_streams) : h1_new(host, &conn->peer);
+        if (conn->carrier == NULL) return false;
+        conn->carrier->owner = conn;
+        conn->carrier->wake_cb = on_wake_cb;
+        if (conn->is_draining) conn->carrier->ops->drain(conn->carrier);
+        return true;
+}
+
+/* HTTP/2 begins with a line that no request of HTTP/1.1 may have (RFC 9113 section 3.4): the first byte that differs
+ * decides. */
+static void take_first(struct conn *conn, struct bytes bytes)
+{
+        size_t wanted = H2_PREFACE_LEN - conn->preface_len;
+        size_t len = bytes.len < wanted ? bytes.len : wanted;
+        bool is_http2 = memcmp(H2_PREFACE + conn->preface_len, bytes.data, len) == 0;
+
+        if (is_http2 && len < wanted) {
+                memcpy(conn->preface + conn->preface_len, bytes.data, len);
+                conn->preface_len += len;
+                return;
+        }
+        if (!choose_carrier(conn, is_http2)) {
+                conn_close(conn);
+                return;
+        }
+        if (conn->preface_len > 0)
+                conn->carrier->ops->receive(conn->carrier, bytes_of(conn->preface, conn->preface_len));
+        conn->carrier->ops->receive(conn->carrier, bytes);
+}
+
+static void take(struct conn *conn, struct bytes bytes)
+{
+        if (conn->state == CONN_LINGERING) return;
+        if (conn->carrier == NULL)
+                take_first(conn, bytes);
+        else
+                conn->carrier->ops->receive(conn->carrier, bytes);
+}
+
+static void take_eof(struct conn *conn)
+{
+        conn->has_eof = true;
+        if (conn->state == CONN_LINGERING || conn->carrier == NULL)
+                conn_close(conn);
+        else
+                conn->carrier->ops->end_input(conn->carrier);
+}
+
+static void conn_read(struct conn *conn)
+{
+        struct loop *loop = conn->loop;
+        ssize_t n;
+
+        do
+                n = read(conn->fd, loop->read_buffer, READ_SIZE);
+        while (n < 0 && errno == EINTR);
+        if (n > 0) {
+                conn->read_ns = loop->now_ns;
+                if (loop->host.view != NULL) view_expire(loop->host.view);
+                take(conn, bytes_of(loop->read_buffer, (size_t)n));
+        } else if (n == 0) {
+                take_eof(conn);
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+                conn_close(conn);
+        }
+}
+
+static void on_poll_cb(uv_poll_t *handle, int status, int events)
+{
+        struct conn *conn = handle->data;
+
+        loop_update_time(conn->loop);
+        if (status < 0) {
+                conn_close(conn);
+                return;
+        }
+        if (events & UV_READABLE) conn_read(conn);
+        conn_flush(conn);
+}
+
+/* ---- Beginning ---- */
+
+static void on_arrival_cb(struct completion *arrival)
+{
+        struct conn *conn = (struct conn *)((char *)arrival - offsetof(struct conn, arrival));
+        struct loop *loop = conn->loop;
+
+        if (loop->host.is_draining || uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
+                close(conn->fd);
+                free(conn);
+                atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+                return;
+        }
+        conn->poll.data = conn;
+        conn->next = loop->conns;
+        if (loop->conns != NULL) loop->conns->previous = conn;
+        loop->conns = conn;
+        conn->read_ns = conn->written_ns = conn->phase_ns = loop->now_ns;
+        host_count(&loop->host.counters.connections_open, 1);
+        host_count(&loop->host.counters.connections_accepted, 1);
+        update_events(conn);
+}
+
+enum result conn_new(struct loop *loop, int fd, const struct peer *peer)
+{
+        struct conn *conn = calloc(1, sizeof *conn);
+
+        if (conn == NULL) return R_NO_MEMORY;
+        conn->loop = loop;
+        conn->fd = fd;
+        conn->peer = *peer;
+        conn->arrival.run = on_arrival_cb;
+        atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
+        host_post(&loop->host, &conn->arrival);
+        return R_OK;
+}
+
+/* ---- Patience ---- */
+
+static void look_at_phase(struct conn *conn)
+{
+        const struct carrier *carrier = conn->carrier;
+        enum carrier_phase phase = carrier == NULL ? CARRIER_GREETING : carrier->ops->phase(carrier);
+        uint64_t progress = carrier == NULL ? 0 : carrier->progress;
+
+        if (phase == conn->phase && progress == conn->progress) return;
+        conn->phase = phase;
+        conn->progress = progress;
+        conn->phase_ns = conn->loop->now_ns;
+}
+
+/* Since when the peer owes us something, and for how long it may; 0: it owes nothing. */
+static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
+{
+        *since_ns = conn->phase_ns;
+        if (conn->state == CONN_LINGERING) return LINGER_MS;
+        if (conn->unsent != NULL) {
+                *since_ns = conn->written_ns;
+                return WRITE_MS;
+        }
+        switch (conn->phase) {
+        case CARRIER_GREETING:
+                return GREETING_MS;
+        case CARRIER_HEAD:
+                return HEAD_MS;
+        case CARRIER_BODY:
+                *since_ns = conn->read_ns;
+                return BODY_MS;
+        case CARRIER_SENDING:
+                if (conn->written_ns > *since_ns) *since_ns = conn->written_ns;
+                return WRITE_MS;
+        case CARRIER_IDLE:
+                return conn->carrier->ops->idle_ms;
+        case CARRIER_BUSY:
+                return 0;
+        }
+        return 0;
+}
+
+static void run_out_of_patience(struct conn *conn)
+{
+        static const char *const complaints[] = {
+                [CARRIER_GREETING] = "no request in time",
+                [CARRIER_HEAD] = "a head took too long",
+                [CARRIER_BODY] = "a body took too long",
+                [CARRIER_SENDING] = "the peer takes no bytes",
+        };
+
+        if (conn->state == CONN_OPEN && conn->unsent == NULL && conn->phase == CARRIER_IDLE && !conn->is_draining) {
+                /* The polite way; a peer that does not answer is closed next time. */
+                conn->is_draining = true;
+                conn->carrier->ops->drain(conn->carrier);
+                conn_flush(conn);
+                return;
+        }
+        if (conn->state == CONN_OPEN && conn->unsent != NULL)
+                log_end_of(conn, complaints[CARRIER_SENDING]);
+        else if (conn->state == CONN_OPEN && conn->phase != CARRIER_IDLE && conn->phase != CARRIER_BUSY)
+                log_end_of(conn, complaints[conn->phase]);
+        conn_close(conn);
+}
+
+void conn_sweep_all(struct loop *loop)
+{
+        struct conn *conn;
+        struct conn *next;
+
+        for (conn = loop->conns; conn != NULL; conn = next) {
+                int64_t since_ns;
+                int64_t patience;
+
+                next = conn->next;
+                if (conn->state == CONN_OPEN) look_at_phase(conn);
+                patience = patience_ms(conn, &since_ns);
+                if (patience > 0 && loop->now_ns - since_ns > patience * NS_PER_MS) run_out_of_patience(conn);
+        }
+}
+
+void conn_drain_all(struct loop *loop)
+{
+        struct conn *conn;
+        struct conn *next;
+
+        for (conn = loop->conns; conn != NULL; conn = next) {
+                next = conn->next;
+                if (conn->state != CONN_OPEN) continue;
+                if (conn->carrier == NULL) {
+                        conn_close(conn);
+                        continue;
+                }
+                conn->is_draining = true;
+                conn->carrier->ops->drain(conn->carrier);
+                conn_flush(conn);
+        }
+}
+
+void conn_close_all(struct loop *loop)
+{
+        while (loop->conns != NULL)
+                conn_close(loop->conns);
+}

@@ -1,0 +1,84 @@
+/*
+ * One worker thread's event loop: sockets, timers and what other threads hand over; and the host of the calls on it.
+ *
+ * A turn: sockets are read and served one by one, each on a snapshot no older than its read; completions of the writer
+ * run; timers fire; connections that got output from elsewhere are flushed; the snapshot is given back; then it sleeps.
+ *
+ * Thread: its own, but for loop_open, loop_close, loop_stop, loop_load and host_post.
+ */
+#ifndef ALLOD_RPC_LOOP_H
+#define ALLOD_RPC_LOOP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "rpc/h2.h"
+#include "rpc/host.h"
+#include "rpc/limits.h"
+#include "rpc/output.h"
+#include "rpc/timer_heap.h"
+
+struct conn;
+
+struct loop {
+        struct host host;
+
+        /* waking */
+        uv_loop_t uv;
+        uv_async_t async;
+        uv_prepare_t before_sleep;
+        uv_timer_t alarm; /* the first of `timers` */
+        uv_timer_t sweep; /* connections that took too long */
+        int64_t now_ns;
+        struct timer_heap timers;
+        _Atomic(struct completion *) posted; /* newest first */
+        atomic_int stop;                     /* enum loop_stop */
+
+        /* connections */
+        struct conn *conns;       /* all, doubly linked */
+        struct conn *dirty;       /* to be flushed before sleeping, singly linked */
+        atomic_size_t conn_count; /* those handed over and not yet here too */
+        struct h2_pool h2_streams;
+        uint8_t *read_buffer;   /* READ_SIZE */
+        struct output output;   /* WRITE_SIZE */
+        int64_t drain_until_ns; /* 0: not draining */
+};
+
+enum loop_stop {
+        LOOP_RUNS,
+        LOOP_DRAINS, /* finish what is under way, within DRAIN_MS */
+        LOOP_ENDS,   /* at once */
+};
+
+/* `store` NULL: a loop without a snapshot, for tests. R_NO_MEMORY, R_IO, or what view_open says. */
+enum result loop_open(struct loop *loop, struct store *store, struct log *log) MUST_USE;
+
+/* Until loop_stop was called and no connection is left. */
+void loop_run(struct loop *loop);
+
+/* The loop has run to its end, or never did. */
+void loop_close(struct loop *loop);
+
+/* Thread: any. Only ever more: draining may be followed by ending. */
+void loop_stop(struct loop *loop, enum loop_stop stop);
+
+/* How many connections it has. Thread: any. */
+static inline size_t loop_load(struct loop *loop)
+{
+        return atomic_load_explicit(&loop->conn_count, memory_order_relaxed);
+}
+
+static inline struct loop *loop_of(const struct host *host)
+{
+        return host->loop;
+}
+
+/* The time of this event; to be called at the beginning of each. */
+static inline void loop_update_time(struct loop *loop)
+{
+        loop->now_ns = (int64_t)uv_hrtime();
+}
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * The server: loops on their threads, the public and the admin listener, signals, and the way to a clean end.
+ *
+ * SIGTERM and SIGINT drain: health says NOT_SERVING, listeners close, HTTP/2 connections get GOAWAY, HTTP/1.1 answers
+ * say `Connection: close`, calls in flight finish within DRAIN_MS, and what the writer has queued is committed. A
+ * second signal ends at once; nothing that was acknowledged is lost by that.
+ *
+ * When it is ready it logs `listening address=ADDRESS:PORT`, with the real port where 0 was asked for.
+ *
+ * Thread: the one that starts it also runs it, and runs the first loop.
+ */
+#ifndef ALLOD_RPC_SERVER_H
+#define ALLOD_RPC_SERVER_H
+
+#include <stdbool.h>
+
+#include "engine/result.h"
+#include "engine/store.h"
+#include "rpc/log.h"
+
+#define SERVER_LISTEN_DEFAULT "127.0.0.1:8080"
+#define SERVER_WORKERS_MAX    64
+#define SERVER_WHY_SIZE       512
+
+struct server_options {
+        const char *listen;     /* "ADDRESS:PORT"; NULL: SERVER_LISTEN_DEFAULT; port 0: any */
+        const char *admin_path; /* of the Unix socket; NULL: no admin listener */
+        unsigned workers;       /* loops; 0: one for each CPU that this process may use */
+        bool is_insecure;       /* listen beyond loopback without TLS */
+        bool has_no_reflection;
+        enum log_level log_level; /* lines go to standard error */
+};
+
+struct server;
+
+/* Opens everything; nothing is accepted before server_run. R_BAD_ARGUMENT, R_HELD (address in use), R_IO, R_NO_MEMORY,
+ * R_DEFECT, each with a sentence in `why`. */
+enum result server_start(const struct server_options *options, struct store *store, struct server **out,
+                         char why[SERVER_WHY_SIZE]) MUST_USE;
+
+/* Serves until a signal or server_stop, and ends cleanly. */
+enum result server_run(struct server *server) MUST_USE;
+
+/* As the first signal does; a second time, as the second. Thread: any, while server_run runs. */
+void server_stop(struct server *server);
+
+/* "127.0.0.1:8080" */
+const char *server_address(const struct server *server);
+
+/* server_run has returned, or was never called. The store stays open. Accepts NULL. */
+void server_free(struct server *server);
+
+#endif
