@@ -32,8 +32,8 @@ struct backend;
 struct backend_txn;
 
 struct backend_options {
-        size_t map_size; /* bytes of address space; halved while the kernel refuses */
-        unsigned readers_max;
+        size_t map_size;      /* bytes of address space; halved while the kernel refuses */
+        unsigned readers_max; /* snapshots at a time, at least: files that had room for more keep it */
         bool may_create;
 };
 
