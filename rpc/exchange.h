@@ -156,6 +156,9 @@ void call_on_end(struct exchange *exchange);
 /* exchange_room is above 0 again. */
 void call_on_writable(struct exchange *exchange);
 
+/* The host drains (host->is_draining is set): streams come to an end. Once for each loop. */
+void call_on_drain(struct host *host);
+
 /* The exchange is over: answered in full, reset by either side, or the connection is gone. */
 void call_on_closed(struct exchange *exchange, bool was_answered);
 

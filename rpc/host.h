@@ -14,6 +14,7 @@
 #include "engine/store.h"
 #include "engine/txn.h"
 #include "engine/writer.h"
+#include "rpc/call_pool.h"
 
 /* The other end of a connection. */
 struct peer {
@@ -48,10 +49,11 @@ struct host {
         struct store *store;
         struct view *view; /* the loop's snapshot */
         struct arena_pool arenas;
+        struct call_pool calls;
         struct log *log;
         struct host_counters counters;
         bool has_reflection;
-        bool is_draining; /* health says NOT_SERVING, streams come to an end */
+        bool is_draining; /* health says NOT_SERVING, streams come to an end: set it, then call_on_drain */
         size_t owed;      /* completions that were announced and have not run */
         void *loop;       /* loop.c's */
 };

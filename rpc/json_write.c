@@ -179,6 +179,14 @@ void json_write_key(struct json_write *write, struct bytes key)
         write->needs_comma = false;
 }
 
+void json_write_raw_key(struct json_write *write, struct bytes key)
+{
+        separate(write);
+        append(write, key.data, key.len);
+        append_byte(write, ':');
+        write->needs_comma = false;
+}
+
 void json_write_string(struct json_write *write, struct bytes text)
 {
         separate(write);

@@ -41,6 +41,9 @@ void json_write_name(struct json_write *write, const char *name);
 /* Any key; valid UTF-8. */
 void json_write_key(struct json_write *write, struct bytes key);
 
+/* A key as somebody wrote it, quotes and escapes included. */
+void json_write_raw_key(struct json_write *write, struct bytes key);
+
 /* Valid UTF-8, which passes as it is; quote, backslash and control characters are escaped. */
 void json_write_string(struct json_write *write, struct bytes text);
 void json_write_text(struct json_write *write, const char *text);

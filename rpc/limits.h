@@ -74,4 +74,27 @@
 #define DRAIN_MS    10000  /* for calls in flight when the server stops */
 #define SWEEP_MS    500    /* how often these are looked at */
 
+/* ---- Calls ---- */
+
+/* A body of REST, and a message of gRPC: an input of that size and the fields beside it. */
+#define REST_BODY_MAX    ((size_t)4 << 20)
+#define GRPC_MESSAGE_MAX (((size_t)4 << 20) + 4096)
+
+/* Memory of one call. The worst is a page of jobs with their inputs by REST: up to 6 MiB of rows in a buffer that
+ * doubled its way there (12), unpacked (6), and as JSON in another such buffer (16); a 4 MiB body that is merged into a
+ * record as large takes less. */
+#define CALL_ARENA_MAX ((size_t)48 << 20)
+
+/* Bytes of requests that the open calls of one loop hold: 64 of the largest. */
+#define CALL_BODIES_MAX ((size_t)256 << 20)
+
+/* Free calls kept by a loop, some 4 KiB each: as many as 40 busy connections have streams. */
+#define CALL_POOL_MAX 4096
+
+/* ---- Streaming methods ---- */
+
+#define FEED_REQUEST_MAX  ((size_t)64 << 10) /* one message: names and numbers */
+#define FEED_MESSAGES_MAX 10000              /* in a stream: a reflection client asks once for each symbol */
+#define FEED_WAITING_MAX  ((size_t)1 << 20)  /* bytes for a peer that does not read; our largest message is 0.1 MiB */
+
 #endif

@@ -75,6 +75,7 @@ static void look_for_end(struct loop *loop)
         if (loop->drain_until_ns == 0) {
                 loop->host.is_draining = true;
                 loop->drain_until_ns = loop->now_ns + (int64_t)DRAIN_MS * NS_PER_MS;
+                call_on_drain(&loop->host);
                 conn_drain_all(loop);
         }
         if (stop == LOOP_ENDS || loop->now_ns > loop->drain_until_ns) conn_close_all(loop);
@@ -179,6 +180,7 @@ static void close_memory(struct loop *loop)
         free(loop->read_buffer);
         free(loop->output.data);
         h2_pool_fini(&loop->h2_streams);
+        call_pool_fini(&loop->host.calls);
         arena_pool_fini(&loop->host.arenas);
         if (loop->host.view != NULL) view_close(loop->host.view);
 }
@@ -190,6 +192,7 @@ enum result loop_open(struct loop *loop, struct store *store, struct log *log)
         *loop = (struct loop){.host = {.store = store, .log = log}};
         loop->host.loop = loop;
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
+        call_pool_init(&loop->host.calls);
         loop_update_time(loop);
         r = open_memory(loop);
         if (r == R_OK && store != NULL) r = view_open(store, &loop->host.view);

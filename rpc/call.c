@@ -1,0 +1,392 @@
+#include "rpc/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/require.h"
+#include "engine/uuid.h"
+#include "rpc/limits.h"
+#include "rpc/log.h"
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* ---- States ---- */
+
+#define TO(state) (1U << CALL_##state)
+
+static const struct {
+        const char *name;
+        unsigned next;
+} moves[CALL_STATE_COUNT] = {
+        [CALL_IDLE] = {"idle", TO(HEAD)},
+        [CALL_HEAD] = {"head", TO(BODY) | TO(STREAMING) | TO(ANSWERED) | TO(IDLE)},
+        [CALL_BODY] = {"body", TO(RUNNING) | TO(ANSWERED) | TO(IDLE)},
+        [CALL_RUNNING] = {"running", TO(ANSWERED) | TO(ORPHANED)},
+        [CALL_STREAMING] = {"streaming", TO(ANSWERED) | TO(IDLE)},
+        [CALL_ANSWERED] = {"answered", TO(IDLE)},
+        [CALL_ORPHANED] = {"orphaned", TO(IDLE)},
+};
+
+static void link_stream(struct call_pool *pool, struct call *call)
+{
+        call->previous = NULL;
+        call->next = pool->streams;
+        if (pool->streams != NULL) pool->streams->previous = call;
+        pool->streams = call;
+}
+
+static void unlink_stream(struct call_pool *pool, struct call *call)
+{
+        if (call->previous != NULL)
+                call->previous->next = call->next;
+        else
+                pool->streams = call->next;
+        if (call->next != NULL) call->next->previous = call->previous;
+        call->next = call->previous = NULL;
+}
+
+void call_set_state(struct call *call, enum call_state state)
+{
+        struct call_pool *pool = &call->host->calls;
+
+        REQUIRE(moves[call->state].next & 1U << state);
+        if (call->state == CALL_IDLE) pool->open_count++;
+        if (state == CALL_IDLE) pool->open_count--;
+        if (call->state == CALL_STREAMING) unlink_stream(pool, call);
+        if (state == CALL_STREAMING) link_stream(pool, call);
+        call->state = state;
+}
+
+/* ---- The pool ---- */
+
+/* NULL: no memory. */
+static struct call *take(struct exchange *exchange)
+{
+        struct host *host = exchange->host;
+        struct call *call = host->calls.free;
+
+        if (call != NULL) {
+                host->calls.free = call->next;
+                host->calls.free_count--;
+        } else {
+                call = malloc(sizeof *call);
+                if (call == NULL) return NULL;
+        }
+        /* What lies behind is set by those who use it: clearing it would cost more than the rest of this. */
+        memset(call, 0, offsetof(struct call, feed));
+        call->next = call->previous = NULL;
+        fault_clear(&call->fault);
+        call->exchange = exchange;
+        call->host = host;
+        call->start_ns = host_now_ns(host);
+        call->who.plane = exchange->peer->plane;
+        memcpy(call->who.peer, exchange->peer->text, sizeof call->who.peer);
+        arena_init(&call->arena, &host->arenas, CALL_ARENA_MAX);
+        call_set_state(call, CALL_HEAD);
+        return call;
+}
+
+static void give_back(struct call *call)
+{
+        struct call_pool *pool = &call->host->calls;
+
+        if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
+        pool->body_bytes -= call->body_bytes;
+        arena_fini(&call->arena);
+        call_set_state(call, CALL_IDLE);
+        if (pool->free_count == CALL_POOL_MAX) {
+                free(call);
+                return;
+        }
+        call->next = pool->free;
+        pool->free = call;
+        pool->free_count++;
+}
+
+enum result call_count_body(struct call *call, size_t len)
+{
+        struct call_pool *pool = &call->host->calls;
+
+        if (len > CALL_BODIES_MAX - pool->body_bytes)
+                return fault_set(&call->fault, R_EXHAUSTED, "Too many large requests at a time; try again later.");
+        pool->body_bytes += len;
+        call->body_bytes += len;
+        return R_OK;
+}
+
+/* ---- Answering ---- */
+
+static enum log_level level_of(enum result r)
+{
+        if (r == R_OK || r == R_CANCELED) return LOG_DEBUG;
+        return reply_of(r)->http >= 500 ? LOG_WARN : LOG_INFO;
+}
+
+static void note(struct call *call, enum result r, const char *detail)
+{
+        enum log_level level = level_of(r);
+        struct log_line line;
+
+        host_count(&call->host->counters.calls, 1);
+        if (r != R_OK) host_count(&call->host->counters.calls_failed, 1);
+        if (!log_wants(call->host->log, level)) return;
+        log_begin(&line, call->host->log, level, r == R_OK ? "call" : "call-failed");
+        if (call->method != NULL)
+                log_text(&line, "method", call->method->path);
+        else if (call->exchange != NULL)
+                log_bytes(&line, "target", call->exchange->head.target);
+        log_text(&line, "result", result_name(r));
+        if (detail != NULL) log_text(&line, "detail", detail);
+        log_text(&line, "peer", call->who.peer);
+        if (call->who.team_claim == CLAIM_GIVEN) {
+                char team[UUID_TEXT_LEN + 1];
+
+                uuid_format(call->who.team, team);
+                log_text(&line, "team", team);
+        }
+        log_number(&line, "microseconds", (host_now_ns(call->host) - call->start_ns) / 1000);
+        log_end(&line);
+}
+
+void call_answered(struct call *call, enum result r, const char *detail)
+{
+        if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
+        note(call, r, detail);
+        call_set_state(call, CALL_ANSWERED);
+}
+
+void call_fail(struct call *call, enum result r)
+{
+        REQUIRE(r != R_OK);
+        call->face->fail(call, r);
+}
+
+/* ---- Who is asking ---- */
+
+static enum claim claim_uuid(const struct request_head *head, enum header header, struct uuid *out)
+{
+        if (head->counts[header] == 0) return CLAIM_ABSENT;
+        if (head->counts[header] > 1 || uuid_parse(head->values[header], out) != R_OK) return CLAIM_MALFORMED;
+        return CLAIM_GIVEN;
+}
+
+static enum result authenticate_run(struct txn *txn, void *call)
+{
+        return caller_authenticate(txn, &((struct call *)call)->who);
+}
+
+static enum result identify(struct call *call)
+{
+        const struct request_head *head = &call->exchange->head;
+        struct txn_input input = {.arena = &call->arena, .fault = &call->fault};
+        enum result r;
+
+        if (!call->method->needs_key) return R_OK;
+        if (head->counts[HEADER_X_API_KEY] != 1) return R_UNAUTHENTICATED;
+        r = call_pool_digest(&call->host->calls, head->values[HEADER_X_API_KEY], call->who.key_digest);
+        if (r != R_OK) return r;
+        call->who.has_key = true;
+        call->who.team_claim = claim_uuid(head, HEADER_X_TEAM_ID, &call->who.team);
+        call->who.user_claim = claim_uuid(head, HEADER_X_AUTHENTICATED_USER_ID, &call->who.user);
+        input.time_ms = store_time_ms(call->host->store);
+        return view_run(call->host->view, &input, authenticate_run, call);
+}
+
+/* ---- Running ---- */
+
+static void finish(struct call *call, enum result r)
+{
+        if (r == R_OK && call->method->complete != NULL) {
+                call->method->complete(call->host, &call->invocation.reply);
+                r = message_finish(&call->invocation.reply);
+        }
+        if (r == R_OK)
+                call->face->answer(call);
+        else
+                call_fail(call, r);
+}
+
+/* On the loop again. */
+static void completed(struct completion *completion)
+{
+        struct call *call = CONTAINER(completion, struct call, completion);
+
+        if (call->state == CALL_ORPHANED)
+                give_back(call);
+        else
+                finish(call, call->update.result);
+}
+
+/* Thread: the writer. */
+static void done_cb(struct update *update)
+{
+        struct call *call = CONTAINER(update, struct call, update);
+
+        host_post(call->host, &call->completion);
+}
+
+/* Scopes take turns: the same key in the same scope is one of them. */
+static uint64_t turn_of(const struct credential *who)
+{
+        uint64_t turn;
+        uint64_t team;
+
+        memcpy(&turn, who->key_digest, sizeof turn);
+        memcpy(&team, who->team.bytes + UUID_SIZE - sizeof team, sizeof team);
+        return turn ^ team;
+}
+
+static enum result submit(struct call *call)
+{
+        enum result r;
+
+        call->update = (struct update){
+                .lane = call->method->lane,
+                .frees_space = call->method->frees_space,
+                .turn = turn_of(&call->who),
+                .cost = call->body_bytes,
+                .deadline_ns = call->deadline_ns,
+                .input = call->update.input,
+                .run = invocation_run,
+                .arg = &call->invocation,
+                .done_cb = done_cb,
+        };
+        call->completion = (struct completion){.run = completed};
+        r = writer_submit(store_writer(call->host->store), &call->update);
+        if (r == R_OK) host_expect(call->host, &call->completion);
+        return r;
+}
+
+static enum result run(struct call *call)
+{
+        struct txn_input *input = &call->update.input;
+        enum result r;
+
+        fault_clear(&call->fault);
+        if ((r = call->method->check(call->invocation.request, &call->fault)) != R_OK) return r;
+        r = invocation_prepare(call->method, call->host->store, &call->arena, &call->fault, input);
+        if (r != R_OK) return r;
+        call->invocation.method = call->method;
+        call->invocation.who = &call->who;
+        if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
+        call_set_state(call, CALL_RUNNING);
+        if (call->method->kind != METHOD_VIEW) return submit(call);
+        r = view_run(call->host->view, input, invocation_run, &call->invocation);
+        if (r == R_OK) finish(call, R_OK);
+        return r;
+}
+
+/* ---- Events ---- */
+
+/* Our deadline. In RUNNING there is no timer: the writer knows the deadline, and what it has taken it finishes. */
+static void expired(struct host_timer *timer)
+{
+        struct call *call = CONTAINER(timer, struct call, timer);
+
+        if (call->state == CALL_STREAMING)
+                feed_finish(call, R_DEADLINE);
+        else
+                call_fail(call, R_DEADLINE);
+}
+
+/* All that the head alone decides. R_OK, or R_CANCELED when it has been answered. */
+static enum result look_at_head(struct call *call)
+{
+        enum result r;
+
+        if ((r = call->face->route(call)) != R_OK) return r;
+        if ((r = identify(call)) != R_OK) return r;
+        if ((r = call->face->begin(call)) != R_OK) return r;
+        if (call->deadline_ns == 0) return R_OK;
+        if (call->deadline_ns <= host_now_ns(call->host)) return R_DEADLINE;
+        call->timer.fire_cb = expired;
+        host_timer_set(call->host, &call->timer, call->deadline_ns);
+        return R_OK;
+}
+
+void call_on_head(struct exchange *exchange)
+{
+        const struct request_head *head = &exchange->head;
+        struct call *call = take(exchange);
+        enum result r;
+
+        exchange->call = call;
+        if (call == NULL) {
+                exchange_reset(exchange, RESET_REFUSED);
+                return;
+        }
+        call->face = &rest_face;
+        if (head->is_http2 && head->counts[HEADER_CONTENT_TYPE] == 1 &&
+            grpc_is_content_type(head->values[HEADER_CONTENT_TYPE]) && bytes_equal(head->method, BYTES("POST")))
+                call->face = &grpc_face;
+        r = look_at_head(call);
+        if (call->state == CALL_ANSWERED) return;
+        if (r != R_OK)
+                call_fail(call, r);
+        else if (call->method->kind == METHOD_STREAM)
+                feed_open(call);
+        else
+                call_set_state(call, CALL_BODY);
+}
+
+/* The bytes are ours from here on, taken or dropped, so the peer may send more: what bounds them is call_count_body. */
+void call_on_data(struct exchange *exchange, struct bytes data)
+{
+        struct call *call = exchange->call;
+
+        exchange_consume(exchange, data.len);
+        if (call == NULL) return;
+        if (call->state == CALL_STREAMING)
+                feed_data(call, data);
+        else if (call->state == CALL_BODY)
+                call->face->data(call, data);
+}
+
+void call_on_end(struct exchange *exchange)
+{
+        struct call *call = exchange->call;
+        enum result r;
+
+        if (call == NULL) return;
+        if (call->state == CALL_STREAMING) {
+                feed_end(call);
+                return;
+        }
+        if (call->state != CALL_BODY) return;
+        if ((r = call->face->end(call)) == R_OK) r = run(call);
+        if (r != R_OK && call->state != CALL_ANSWERED) call_fail(call, r);
+}
+
+void call_on_writable(struct exchange *exchange)
+{
+        if (exchange->call != NULL && exchange->call->state == CALL_STREAMING) feed_writable(exchange->call);
+}
+
+void call_on_closed(struct exchange *exchange, bool was_answered)
+{
+        struct call *call = exchange->call;
+
+        (void)was_answered; /* the peer's loss, if not: our answer was given */
+        if (call == NULL) return;
+        exchange->call = NULL;
+        if (call->state != CALL_ANSWERED) note(call, R_CANCELED, NULL);
+        call->exchange = NULL;
+        if (call->state == CALL_RUNNING) {
+                call_set_state(call, CALL_ORPHANED);
+                writer_cancel(store_writer(call->host->store), &call->update);
+        } else {
+                give_back(call);
+        }
+}
+
+void call_on_drain(struct host *host)
+{
+        struct call *call = host->calls.streams;
+
+        while (call != NULL) {
+                struct call *next = call->next;
+
+                feed_wake(call);
+                call = next;
+        }
+}

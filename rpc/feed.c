@@ -1,0 +1,195 @@
+#include "rpc/feed.h"
+
+#include <string.h>
+
+#include "engine/require.h"
+#include "rpc/call.h"
+#include "rpc/limits.h"
+
+void feed_open(struct call *call)
+{
+        struct feed *feed = &call->feed;
+
+        memset(feed, 0, sizeof *feed);
+        grpc_frame_reader_init(&feed->reader, &call->arena, FEED_REQUEST_MAX);
+        feed->mark = arena_mark(&call->arena);
+        call_set_state(call, CALL_STREAMING);
+}
+
+static bool is_open(const struct call *call)
+{
+        return call->state == CALL_STREAMING && !call->feed.is_finishing;
+}
+
+/* Memory goes back when no message is half read and none waits to be sent. */
+static void settle(struct call *call)
+{
+        struct feed *feed = &call->feed;
+
+        if (call->state != CALL_STREAMING || feed->sent < feed->waiting_len) return;
+        if (feed->is_finishing) {
+                grpc_finish(call, feed->result);
+                return;
+        }
+        if (!grpc_frame_is_whole(&feed->reader)) return;
+        arena_reset(&call->arena, feed->mark);
+        feed->waiting = NULL;
+        feed->waiting_len = feed->waiting_size = feed->sent = 0;
+}
+
+/* ---- Requests ---- */
+
+static void refuse(struct call *call, enum grpc_frame_outcome outcome)
+{
+        switch (outcome) {
+        case GRPC_FRAME_TOO_LARGE:
+                feed_finish(call, fault_set(&call->fault, R_TOO_LARGE, "The message is larger than %zu bytes.",
+                                            FEED_REQUEST_MAX));
+                break;
+        case GRPC_FRAME_NO_MEMORY:
+                feed_finish(call, R_NO_MEMORY);
+                break;
+        default:
+                feed_finish(call, fault_set(&call->fault, R_BAD_ARGUMENT, "The frame of a message is malformed."));
+                break;
+        }
+}
+
+static void take_message(struct call *call, struct bytes message)
+{
+        ProtobufCMessage *request;
+
+        if (call->feed.message_count++ == FEED_MESSAGES_MAX) {
+                feed_finish(call,
+                            fault_set(&call->fault, R_EXHAUSTED, "Too many messages in one stream; open another."));
+                return;
+        }
+        switch (wire_unpack(&call->arena, call->method->request, message, &request, &call->fault)) {
+        case WIRE_OK:
+                call->method->feed->message(call, request);
+                break;
+        case WIRE_NO_MEMORY:
+                feed_finish(call, R_NO_MEMORY);
+                break;
+        default:
+                feed_finish(call, R_BAD_ARGUMENT);
+                break;
+        }
+}
+
+void feed_data(struct call *call, struct bytes data)
+{
+        while (is_open(call)) {
+                struct bytes message;
+                enum grpc_frame_outcome outcome = grpc_frame_feed(&call->feed.reader, &data, &message);
+
+                if (outcome == GRPC_FRAME_MORE) break;
+                if (outcome == GRPC_FRAME_MESSAGE)
+                        take_message(call, message);
+                else
+                        refuse(call, outcome);
+        }
+        settle(call);
+}
+
+void feed_end(struct call *call)
+{
+        if (!is_open(call)) return;
+        if (!grpc_frame_is_whole(&call->feed.reader))
+                feed_finish(call, fault_set(&call->fault, R_BAD_ARGUMENT, "The request ended within a message."));
+        else
+                call->method->feed->end(call);
+        settle(call);
+}
+
+void feed_wake(struct call *call)
+{
+        if (is_open(call)) call->method->feed->wake(call);
+        settle(call);
+}
+
+/* ---- Answers ---- */
+
+void feed_message(struct call *call, struct message *message)
+{
+        message_init(message, &call->arena, 1024);
+}
+
+/* Give the carrier what it has room for; returns how much. */
+static size_t write_some(struct call *call, struct bytes data)
+{
+        size_t room = exchange_room(call->exchange);
+        size_t len = data.len < room ? data.len : room;
+
+        if (len > 0) exchange_write(call->exchange, bytes_of(data.data, len));
+        return len;
+}
+
+static enum result keep(struct call *call, struct bytes data)
+{
+        struct feed *feed = &call->feed;
+        size_t needed = feed->waiting_len + data.len;
+
+        if (needed - feed->sent > FEED_WAITING_MAX)
+                return fault_set(&call->fault, R_EXHAUSTED, "Too many answers wait to be read.");
+        if (needed > feed->waiting_size) {
+                size_t size = needed < 2 * feed->waiting_size ? 2 * feed->waiting_size : needed;
+                uint8_t *waiting = arena_grow(&call->arena, feed->waiting, feed->waiting_size, size);
+
+                if (waiting == NULL) return R_NO_MEMORY;
+                feed->waiting = waiting;
+                feed->waiting_size = size;
+        }
+        memcpy(feed->waiting + feed->waiting_len, data.data, data.len);
+        feed->waiting_len = needed;
+        return R_OK;
+}
+
+void feed_send(struct call *call, const struct message *message)
+{
+        struct feed *feed = &call->feed;
+        struct bytes frame;
+        size_t written;
+        enum result r;
+
+        REQUIRE(is_open(call));
+        if ((r = message_finish(message)) != R_OK) {
+                feed_finish(call, r);
+                return;
+        }
+        if (!feed->is_started) grpc_start(call);
+        feed->is_started = true;
+        grpc_prefix_write(message->data - GRPC_PREFIX_LEN, message->len);
+        frame = bytes_of(message->data - GRPC_PREFIX_LEN, GRPC_PREFIX_LEN + message->len);
+        written = feed->sent == feed->waiting_len ? write_some(call, frame) : 0;
+        if (written == frame.len) return;
+        if ((r = keep(call, bytes_of(frame.data + written, frame.len - written))) != R_OK) {
+                /* Half a message went out: there is no honest way to go on. */
+                exchange_reset(call->exchange, RESET_INTERNAL);
+                call_answered(call, r, "a slow reader");
+        }
+}
+
+void feed_writable(struct call *call)
+{
+        struct feed *feed = &call->feed;
+
+        feed->sent += write_some(call, bytes_of(feed->waiting + feed->sent, feed->waiting_len - feed->sent));
+        settle(call);
+}
+
+void feed_finish(struct call *call, enum result r)
+{
+        struct feed *feed = &call->feed;
+
+        if (!is_open(call)) return;
+        if (!feed->is_started && r != R_OK) {
+                call_fail(call, r);
+                return;
+        }
+        if (!feed->is_started) grpc_start(call);
+        feed->is_started = true;
+        feed->is_finishing = true;
+        feed->result = r;
+        settle(call);
+}

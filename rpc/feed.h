@@ -1,0 +1,56 @@
+/*
+ * A streaming method: a small state object that takes messages and gives messages.
+ *
+ * It holds no transaction between its steps. What it sends waits in the call's arena while the peer is slow, up to a
+ * bound; memory goes back whenever nothing waits. Streams are gRPC's alone.
+ *
+ * Thread: the host's loop.
+ */
+#ifndef ALLOD_RPC_FEED_H
+#define ALLOD_RPC_FEED_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "engine/arena.h"
+#include "engine/message.h"
+#include "engine/result.h"
+#include "rpc/grpc_codec.h"
+
+struct call;
+
+struct feed_ops {
+        /* A request, of the method's request type, in memory that lasts until this returns. */
+        void (*message)(struct call *call, const ProtobufCMessage *request);
+        /* The client has said all. */
+        void (*end)(struct call *call);
+        /* The host drains. */
+        void (*wake)(struct call *call);
+};
+
+#define FEED_STATE_SIZE 128
+
+struct feed {
+        struct grpc_frame_reader reader;
+        struct arena_mark mark; /* the arena when nothing is under way */
+        bool is_started;        /* the answer's headers are out */
+        bool is_finishing;      /* trailers follow what waits */
+        enum result result;     /* they say this */
+        uint8_t *waiting;       /* frames that the carrier had no room for */
+        size_t waiting_len, waiting_size, sent;
+        unsigned message_count;
+        _Alignas(max_align_t) uint8_t state[FEED_STATE_SIZE]; /* the method's own, zeroed at the start */
+};
+
+/* Steps, from call.c. */
+void feed_open(struct call *call);
+void feed_data(struct call *call, struct bytes data);
+void feed_end(struct call *call);
+void feed_writable(struct call *call);
+void feed_wake(struct call *call);
+
+/* For methods. A message to build a response in, and sending it; then finishing, once. */
+void feed_message(struct call *call, struct message *message);
+void feed_send(struct call *call, const struct message *message);
+void feed_finish(struct call *call, enum result r);
+
+#endif
