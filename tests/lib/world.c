@@ -7,6 +7,10 @@
 
 #include "engine/admin.h"
 #include "engine/apikey.h"
+#include "engine/profile.h"
+#include "engine/purge.h"
+#include "engine/scope.h"
+#include "engine/txn_private.h"
 #include "engine/writer.h"
 #include "tests/lib/test.h"
 
@@ -38,6 +42,7 @@ void world_close(struct world *world)
         char path[128];
         size_t i;
 
+        world_check(world);
         view_close(world->view);
         store_close(world->store);
         arena_fini(&world->arena);
@@ -48,21 +53,29 @@ void world_close(struct world *world)
         assert_int_equal(rmdir(world->dir), 0);
 }
 
-enum result world_call(struct world *world, const struct world_method *method, const struct credential *who,
-                       const void *request)
+/* A fresh arena and what the call's run depends on. */
+static struct txn_input begin_call(struct world *world)
 {
         struct txn_input input = {.arena = &world->arena, .fault = &world->fault};
-        struct world_run run = {&world->reply, who, request};
-        enum result r;
 
         arena_fini(&world->arena);
         arena_init(&world->arena, NULL, ARENA_MAX);
         fault_clear(&world->fault);
-        if ((r = method->check(request, &world->fault)) != R_OK) return r;
         input.time_ms = store_time_ms(world->store) + world->ahead_ms;
         input.id = world->id = uuid_v7(input.time_ms);
         world->number++;
         memcpy(input.seed, &world->number, sizeof world->number);
+        return input;
+}
+
+enum result world_call(struct world *world, const struct world_method *method, const struct credential *who,
+                       const void *request)
+{
+        struct txn_input input = begin_call(world);
+        struct world_run run = {&world->reply, who, request};
+        enum result r;
+
+        if ((r = method->check(request, &world->fault)) != R_OK) return r;
         if (method->is_update) {
                 r = writer_run(store_writer(world->store), &input, method->run, &run);
         } else {
@@ -73,6 +86,43 @@ enum result world_call(struct world *world, const struct world_method *method, c
         return r;
 }
 
+enum result world_try(struct world *world, const struct world_method *method, const struct credential *who,
+                      const void *request)
+{
+        struct txn_input input;
+        struct world_run run = {&world->reply, who, request};
+        struct txn *txn;
+        enum result r;
+
+        if (!method->is_update) return world_call(world, method, who, request);
+        input = begin_call(world);
+        if ((r = method->check(request, &world->fault)) != R_OK) return r;
+        txn = malloc(sizeof *txn);
+        assert_non_null(txn);
+        txn_init(txn, world->store, true);
+        assert_int_equal(txn_begin(txn), R_OK);
+        r = txn_run(txn, &input, method->run, &run);
+        if (r != R_OK) assert_int_equal(txn->put_count, 0);
+        txn_abort(txn);
+        free(txn);
+        return r;
+}
+
+enum result world_update(struct world *world, txn_fn *run, void *arg)
+{
+        struct txn_input input = begin_call(world);
+
+        return writer_run(store_writer(world->store), &input, run, arg);
+}
+
+void world_purge(struct world *world)
+{
+        struct purge_step step = {.has_more = true};
+
+        while (step.has_more)
+                assert_int_equal(world_update(world, purge_run, &step), R_OK);
+}
+
 const void *world_reply(struct world *world, const ProtobufCMessageDescriptor *type)
 {
         ProtobufCMessage *reply;
@@ -80,6 +130,116 @@ const void *world_reply(struct world *world, const ProtobufCMessageDescriptor *t
         assert_int_equal(message_unpack(&world->arena, type, message_so_far(&world->reply), &reply), R_OK);
         return reply;
 }
+
+/* ---- Invariants ---- */
+
+#define PAIRS_MAX 8192
+
+struct pairs {
+        struct {
+                struct uuid team, user;
+        } at[PAIRS_MAX];
+        size_t count;
+};
+
+struct census {
+        struct pairs members, pointers;
+        struct pairs users; /* .user alone */
+};
+
+static void add_pair(struct pairs *pairs, struct uuid team, struct uuid user)
+{
+        assert_true(pairs->count < PAIRS_MAX);
+        pairs->at[pairs->count].team = team;
+        pairs->at[pairs->count++].user = user;
+}
+
+static bool has_pair(const struct pairs *pairs, struct uuid team, struct uuid user)
+{
+        size_t i;
+
+        for (i = 0; i < pairs->count; i++)
+                if (uuid_equal(pairs->at[i].team, team) && uuid_equal(pairs->at[i].user, user)) return true;
+        return false;
+}
+
+static void count_team(const struct scope *team, const struct profile *profile, struct census *census)
+{
+        const struct row kind = {.kind = ROW_MEMBER};
+        SCAN_SCOPE struct scan scan = {0};
+        store_v1_Member member;
+        struct record record;
+        struct row row;
+        uint32_t owners = 0, members = 0;
+
+        assert_int_equal(scan_open(team, &kind, NULL, false, &scan), R_OK);
+        while (scan_next(&scan, &row, &record) == R_OK) {
+                assert_int_equal(message_load(store_v1_Member_fields, record.body, &member), R_OK);
+                if (member.role == ALLOD__V1__ROLE__ROLE_OWNER) owners++;
+                members++;
+                add_pair(&census->members, scope_owner(team).id, row.id);
+        }
+        assert_int_equal(profile->content.owner_count, owners);
+        assert_int_equal(profile->content.member_count, members);
+        assert_true(owners > 0);
+}
+
+static void count_user(const struct scope *user, struct census *census)
+{
+        static const struct uuid no_team;
+        const struct row kind = {.kind = ROW_MEMBERSHIP};
+        SCAN_SCOPE struct scan scan = {0};
+        struct record record;
+        struct row row;
+
+        add_pair(&census->users, no_team, scope_owner(user).id);
+        assert_int_equal(scan_open(user, &kind, NULL, false, &scan), R_OK);
+        while (scan_next(&scan, &row, &record) == R_OK)
+                add_pair(&census->pointers, row.id, scope_owner(user).id);
+}
+
+static enum result count_all(struct txn *txn, void *arg)
+{
+        struct census *census = arg;
+        struct scope_walk walk = {0};
+        const struct scope *scope;
+        struct profile profile;
+        enum result r;
+
+        while ((r = scope_each(txn, 0, &walk, &scope)) == R_OK) {
+                r = profile_get(scope, &profile);
+                if (r == R_ABSENT) continue;
+                assert_int_equal(r, R_OK);
+                if (walk.owner.kind == OWNER_TEAM)
+                        count_team(scope, &profile, census);
+                else
+                        count_user(scope, census);
+        }
+        assert_int_equal(r, R_ABSENT);
+        return R_OK;
+}
+
+void world_check(struct world *world)
+{
+        static const struct uuid no_team;
+        struct census *census = calloc(1, sizeof *census);
+        struct txn_input input = begin_call(world);
+        size_t i;
+
+        assert_non_null(census);
+        view_expire(world->view);
+        assert_int_equal(view_run(world->view, &input, count_all, census), R_OK);
+        assert_int_equal(census->members.count, census->pointers.count);
+        for (i = 0; i < census->members.count; i++) {
+                struct uuid team = census->members.at[i].team, user = census->members.at[i].user;
+
+                assert_true(has_pair(&census->pointers, team, user));
+                assert_true(has_pair(&census->users, no_team, user));
+        }
+        free(census);
+}
+
+/* ---- People and teams ---- */
 
 static void must_call(struct world *world, const struct world_method *method, const void *request)
 {

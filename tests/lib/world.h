@@ -79,10 +79,26 @@ struct world_method {
         static const struct world_method method_##verb = {#verb, update, check_##verb, run_##verb}
 
 void world_open(struct world *world);
+
+/* Checks the store's invariants first. */
 void world_close(struct world *world);
+
+/* What must hold between identity rows: a member row for each pointer and the other way round, both ends existing; and
+ * each profile of a team counts its members and OWNERs, of whom there is at least one. */
+void world_check(struct world *world);
+
+/* Do all that the purge list asks for. */
+void world_purge(struct world *world);
 
 enum result world_call(struct world *world, const struct world_method *method, const struct credential *who,
                        const void *request) MUST_USE;
+
+/* The same, and throw away what it wrote: the store stays as it was. */
+enum result world_try(struct world *world, const struct world_method *method, const struct credential *who,
+                      const void *request) MUST_USE;
+
+/* Run any transaction function on the writer. */
+enum result world_update(struct world *world, txn_fn *run, void *arg) MUST_USE;
 
 /* The newest reply, unpacked; it lives until the next call. */
 const void *world_reply(struct world *world, const ProtobufCMessageDescriptor *type);
