@@ -79,3 +79,12 @@ int64_t field_to_time_ms(const Google__Protobuf__Timestamp *time)
         ms = time->seconds * 1000 + time->nanos / 1000000;
         return ms > 0 ? ms : 1;
 }
+
+Google__Protobuf__Timestamp field_of_time_ms(int64_t time_ms)
+{
+        Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+
+        time.seconds = time_ms / 1000;
+        time.nanos = (int32_t)(time_ms % 1000 * 1000000);
+        return time;
+}

@@ -51,4 +51,7 @@ struct uuid field_to_uuid(const char *text);
 /* Milliseconds since 1970, cut; 0 for NULL. A time so long ago that it would come out as 0 or less comes out as 1. */
 int64_t field_to_time_ms(const Google__Protobuf__Timestamp *time);
 
+/* The other way; time_ms is not below 0. */
+Google__Protobuf__Timestamp field_of_time_ms(int64_t time_ms);
+
 #endif

@@ -21,6 +21,28 @@
  * about 2 ms. */
 #define TEAM_MEMBERS_MAX 1000
 
+/* Descriptions of apps, in characters: some pages of text, at most 16 KB. */
+#define APP_DESCRIPTION_CHARACTERS_MAX 4000
+
+/* An app's configuration.location: a region's name, with room for one that is spelt out. */
+#define APP_LOCATION_CHARACTERS_MAX 200
+
+/* Workers that an app may want. The published API names no bound; a thousand machines are more than a typing error
+ * should start. */
+#define APP_WORKERS_MAX 1000
+
+/* URLs, in bytes: what browsers and proxies agree to carry. Ids and versions of LoRAs are bounded as names are. */
+#define URL_LEN_MAX 2048
+
+/* LoRAs of an app. An update compares each with each: 4,096 short comparisons. */
+#define APP_LORAS_MAX 64
+
+/* The tools of an app other than LoRAs, in bytes and in members of the outermost object. Updates merge into it, so
+ * without a bound an app would grow with each; and a merge compares each member with each, 65,536 short comparisons.
+ * With all else at its greatest, an app is below 1 MiB. */
+#define APP_TOOLS_LEN_MAX     ((size_t)256 << 10)
+#define APP_TOOLS_MEMBERS_MAX 256
+
 /* Teams that a user is a member of. Deleting a user rewrites a profile, deletes a pair and writes two change rows for
  * each, in one transaction: about 5,000 writes, some 10 ms, half of what the writer spends on a batch. */
 #define USER_TEAMS_MAX 1000

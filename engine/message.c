@@ -57,6 +57,11 @@ static bool reserve(struct message *message, size_t more)
         return false;
 }
 
+void message_reserve(struct message *message, size_t more)
+{
+        (void)reserve(message, more);
+}
+
 static size_t varint_size(uint64_t value)
 {
         size_t size = 1;

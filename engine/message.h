@@ -30,6 +30,9 @@ struct message {
 /* `expected` bytes are reserved at once; a good guess saves copies. */
 void message_init(struct message *message, struct arena *arena, size_t expected);
 
+/* Make room for `more` bytes, so that appending them cannot fail later: for what is known only after a put. */
+void message_reserve(struct message *message, size_t more);
+
 /* Already encoded fields, as they are. */
 void message_append(struct message *message, struct bytes encoded);
 
