@@ -3,16 +3,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <linux/magic.h>
 
 #include "engine/key.h"
 #include "engine/record.h"
@@ -382,20 +383,43 @@ static void test_forbidden(void **state)
         assert_int_equal(open_store(), R_OK);
 }
 
-/* A file system that is not known to serve is refused unless forced. /proc is one that always is there. */
-static void test_filesystem(void **state)
+/* A file system that is not known to serve is refused unless forced, and then warned of. ramfs is one; only root of a
+ * mount namespace of its own can have it here. */
+static void open_on_ramfs(void)
 {
         struct store_options options = {.dir = data, .map_size = MAP_SIZE};
+        struct store_notes notes;
+
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("none", dir.path, "ramfs", 0, NULL) != 0)
+                _exit(NOT_ROOT);
+        CHECK(store_create(data, false, why) == R_OK);
+        CHECK(store_open(&options, &store, NULL, NULL, why) == R_IO);
+        CHECK(strstr(why, "0x858458f6") != NULL);
+        options.is_forced = true;
+        CHECK(store_open(&options, &store, NULL, &notes, why) == R_OK);
+        CHECK(strstr(notes.warning, "forced") != NULL);
+        close_store();
+}
+
+static void test_forced(void **state)
+{
+        (void)state;
+        assert_child(open_on_ramfs);
+}
+
+/* On a good file system there is nothing to warn of, and the map is what was asked for. */
+static void test_notes(void **state)
+{
+        const struct store_options options = {.dir = data, .map_size = MAP_SIZE};
         struct store_notes notes;
         struct statfs st;
 
         (void)state;
         assert_int_equal(statfs(data, &st), 0);
         assert_int_equal(store_open(&options, &store, NULL, &notes, why), R_OK);
-        if ((unsigned long)st.f_type == EXT4_SUPER_MAGIC) assert_string_equal(notes.warning, "");
         assert_int_equal(notes.map_size, MAP_SIZE);
-        close_store();
-        assert_int_equal(store_create("/proc/self/attr", false, why), R_IO);
+        if ((unsigned long)st.f_type == EXT4_SUPER_MAGIC) assert_string_equal(notes.warning, "");
 }
 
 /* ---- Who holds it ---- */
@@ -600,7 +624,8 @@ int main(void)
                 TEST(test_format_version),
                 TEST(test_damaged_meta),
                 TEST(test_forbidden),
-                TEST(test_filesystem),
+                EMPTY(test_forced),
+                TEST(test_notes),
                 TEST(test_held),
                 TEST(test_announce),
                 TEST(test_unknown_holder),
