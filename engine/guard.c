@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,6 +30,17 @@ static void read_text(int dir_fd, const char *path, char *out, size_t size)
         out[len > 0 ? len : 0] = '\0';
 }
 
+/* 0: no number. */
+static int64_t read_number(const char *text)
+{
+        char *end;
+        long long number;
+
+        errno = 0;
+        number = strtoll(text, &end, 10);
+        return end != text && errno == 0 && number > 0 ? number : 0;
+}
+
 /* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process. The second field is the program's name in
  * parentheses, which may hold anything, so the count begins at the last one. */
 static int64_t start_time_of(int64_t pid)
@@ -36,7 +48,6 @@ static int64_t start_time_of(int64_t pid)
         char path[48];
         char text[1024];
         const char *at;
-        int64_t start = 0;
         int field;
 
         snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
@@ -44,8 +55,7 @@ static int64_t start_time_of(int64_t pid)
         at = strrchr(text, ')');
         for (field = 2; at != NULL && field < 22; field++)
                 at = strchr(at + 1, ' ');
-        if (at == NULL || sscanf(at, " %" SCNd64, &start) != 1) return 0;
-        return start;
+        return at != NULL ? read_number(at) : 0;
 }
 
 enum result guard_write(int lock_fd, const char *admin_address)
@@ -65,22 +75,32 @@ enum result guard_write(int lock_fd, const char *admin_address)
         return R_OK;
 }
 
+/* What follows `name` at the start of a line; "" when there is no such line. */
+static const char *value_of(const char *text, const char *name)
+{
+        const char *line = text;
+
+        while (strncmp(line, name, strlen(name)) != 0) {
+                line = strchr(line, '\n');
+                if (line == NULL) return "";
+                line++;
+        }
+        return line + strlen(name);
+}
+
 /* All zero when the file is empty or not of ours: a holder writes it right after it has the lock. */
 static void read_holder(int dir_fd, struct store_holder *out)
 {
-        struct store_holder holder = {0};
         char text[TEXT_SIZE];
         const char *admin;
 
         read_text(dir_fd, GUARD_NAME, text, sizeof text);
-        *out = holder;
-        if (sscanf(text, "pid %" SCNd64 "\nstart %" SCNd64, &holder.pid, &holder.start_time) != 2) return;
-        admin = strstr(text, "\nadmin ");
-        if (admin != NULL) {
-                admin += strlen("\nadmin ");
-                snprintf(holder.admin_address, sizeof holder.admin_address, "%.*s", (int)strcspn(admin, "\n"), admin);
-        }
-        *out = holder;
+        memset(out, 0, sizeof *out);
+        out->pid = read_number(value_of(text, "pid "));
+        if (out->pid == 0) return;
+        out->start_time = read_number(value_of(text, "start "));
+        admin = value_of(text, "admin ");
+        snprintf(out->admin_address, sizeof out->admin_address, "%.*s", (int)strcspn(admin, "\n"), admin);
 }
 
 /* R_OK, R_HELD, R_IO. */

@@ -75,7 +75,7 @@ static struct bytes bytes_of_val(MDB_val val)
 /* LMDB takes keys as not const and does not write to them. */
 static MDB_val val_of(struct bytes bytes)
 {
-        return (MDB_val){bytes.len, (void *)(uintptr_t)bytes.data};
+        return (MDB_val){bytes.len, (void *)bytes.data};
 }
 
 static char version_text[32];
