@@ -180,6 +180,7 @@ static enum result check_exposure(const struct server_options *options, const st
 static enum result open_listeners(struct server *server, const struct server_options *options,
                                   char why[SERVER_WHY_SIZE])
 {
+        char admin_address[STORE_ADMIN_ADDRESS_SIZE]; /* as the client takes it */
         struct listen_address address;
         enum result r = listen_parse(options->listen, &address, why);
 
@@ -187,7 +188,9 @@ static enum result open_listeners(struct server *server, const struct server_opt
         if (r == R_OK) r = listen_open_tcp(&server->public_listener, &address, server->address, why);
         if (r != R_OK || options->admin_path == NULL) return r;
         r = listen_open_unix(&server->admin_listener, options->admin_path, why);
-        if (r == R_OK && server->store != NULL && store_announce(server->store, options->admin_path) != R_OK)
+        if (snprintf(admin_address, sizeof admin_address, "unix:%s", options->admin_path) >= (int)sizeof admin_address)
+                return explain(why, R_BAD_ARGUMENT, "The path of the admin socket is too long.");
+        if (r == R_OK && server->store != NULL && store_announce(server->store, admin_address) != R_OK)
                 return explain(why, R_IO, "Cannot write the admin address into the store's lock file.");
         return r;
 }

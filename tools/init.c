@@ -52,19 +52,21 @@ static int fill_demo(const struct arguments *arguments)
         Allod__V1__CreateUserRequest user = ALLOD__V1__CREATE_USER_REQUEST__INIT;
         Allod__V1__AdminCreateTeamRequest team = ALLOD__V1__ADMIN_CREATE_TEAM_REQUEST__INIT;
         Allod__V1__ImportKeyRequest key = ALLOD__V1__IMPORT_KEY_REQUEST__INIT;
+        char user_id[] = DEMO_USER, user_name[] = "Demo user", team_id[] = DEMO_TEAM, team_name[] = "Demo team";
+        char secret[] = DEMO_KEY, key_name[] = "Demo key";
         struct admin *admin;
         struct arena arena;
         ProtobufCMessage *reply;
         int code;
 
-        user.id = DEMO_USER;
-        user.name = "Demo user";
-        team.id = DEMO_TEAM;
-        team.name = "Demo team";
-        team.owner_user_id = DEMO_USER;
-        key.user_id = DEMO_USER;
-        key.name = "Demo key";
-        key.secret = DEMO_KEY;
+        user.id = user_id;
+        user.name = user_name;
+        team.id = team_id;
+        team.name = team_name;
+        team.owner_user_id = user_id;
+        key.user_id = user_id;
+        key.name = key_name;
+        key.secret = secret;
 
         code = admin_open(arguments, &admin);
         if (code != EXIT_DONE) return code;

@@ -1,0 +1,153 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/store.h"
+#include "rpc/log.h"
+#include "rpc/server.h"
+#include "tools/admin.h"
+
+#define READERS_PER_WORKER 4 /* one each is used; the rest is for tools that die and leave their slots behind */
+#define MAP_SIZE_MIN       ((size_t)16 << 20)
+
+static const struct option_spec options[] = {
+        {"data", "DIR", "the store's directory [$ALLOD_DATA]"},
+        {"listen", "ADDR:PORT", "public listener: gRPC and REST [" SERVER_LISTEN_DEFAULT "]; port 0 takes any"},
+        {"admin", "PATH", "admin listener, a Unix socket [admin.sock in DIR]; `none` for none"},
+        {"workers", "N", "threads that serve connections [one for each CPU]"},
+        {"map-size", "SIZE", "address space for the store, with K, M, G or T behind it [1T]"},
+        {"no-reflection", NULL, "do not tell clients the services' descriptors"},
+        {"log", "LEVEL", "error, warn, info or debug [info]"},
+        {"insecure", NULL, "listen beyond loopback although nothing is encrypted"},
+        {"force", NULL, "serve a store on a network file system all the same"},
+        {0},
+};
+
+static const char text[] = "Serves gRPC and REST on one port until SIGTERM or SIGINT, then lets calls in flight "
+                           "finish; a second signal ends\n"
+                           "it at once. Everything that was acknowledged is on disk either way. Logs go to standard "
+                           "error, one line for each\n"
+                           "call that fails. The address space is not disk: the data file grows as it is filled.";
+
+/* "512M" to bytes. */
+static bool parse_size(const char *value, size_t *out)
+{
+        static const char letters[] = "KMGT";
+        const char *letter;
+        unsigned long long number;
+        unsigned shift = 0;
+        char *end;
+
+        if (value[0] < '0' || value[0] > '9') return false;
+        number = strtoull(value, &end, 10);
+        if (*end != '\0') {
+                letter = strchr(letters, *end);
+                if (letter == NULL || end[1] != '\0') return false;
+                shift = 10 * (unsigned)(letter - letters + 1);
+        }
+        if (number > SIZE_MAX >> shift || (size_t)number << shift < MAP_SIZE_MIN) return false;
+        *out = (size_t)number << shift;
+        return true;
+}
+
+static bool parse_workers(const char *value, unsigned *out)
+{
+        char *end;
+        unsigned long number;
+
+        if (value[0] < '0' || value[0] > '9') return false;
+        number = strtoul(value, &end, 10);
+        if (*end != '\0' || number < 1 || number > SERVER_WORKERS_MAX) return false;
+        *out = (unsigned)number;
+        return true;
+}
+
+static int read_options(const struct arguments *arguments, struct store_options *store, struct server_options *server)
+{
+        const struct command *command = arguments->command;
+        const char *map_size = argument_option(arguments, "map-size");
+        const char *workers = argument_option(arguments, "workers");
+        const char *level = argument_option(arguments, "log");
+
+        *server = (struct server_options){
+                .listen = argument_option(arguments, "listen"),
+                .is_insecure = argument_option(arguments, "insecure") != NULL,
+                .has_no_reflection = argument_option(arguments, "no-reflection") != NULL,
+                .log_level = LOG_INFO,
+        };
+        *store = (struct store_options){.is_forced = argument_option(arguments, "force") != NULL};
+        if ((store->dir = admin_data_dir(arguments)) == NULL) return EXIT_USAGE;
+        if (map_size != NULL && !parse_size(map_size, &store->map_size))
+                return command_misused(command, "--map-size wants a size of at least 16M, such as 64G.");
+        if (workers != NULL && !parse_workers(workers, &server->workers))
+                return command_misused(command, "--workers wants a number from 1 to %d.", SERVER_WORKERS_MAX);
+        if (level != NULL && !log_level_parse(level, &server->log_level))
+                return command_misused(command, "--log wants error, warn, info or debug.");
+        store->readers_max = READERS_PER_WORKER * (server->workers == 0 ? SERVER_WORKERS_MAX : server->workers);
+        return EXIT_DONE;
+}
+
+/* The admin socket's path, as given or in the data directory; absolute, since tools elsewhere read it. NULL: out of
+ * memory. */
+static char *admin_path(const struct arguments *arguments, const char *dir)
+{
+        const char *given = argument_option(arguments, "admin");
+        char *base = given == NULL ? realpath(dir, NULL) : given[0] == '/' ? strdup("") : realpath(".", NULL);
+        char *path = NULL;
+
+        if (base != NULL &&
+            asprintf(&path, "%s%s%s", base, base[0] == '\0' ? "" : "/", given == NULL ? "admin.sock" : given) < 0)
+                path = NULL;
+        free(base);
+        return path;
+}
+
+static bool wants_admin(const struct arguments *arguments)
+{
+        const char *given = argument_option(arguments, "admin");
+
+        return given == NULL || strcmp(given, "none") != 0;
+}
+
+static int serve(const struct command *command, struct store *store, const struct server_options *server_options)
+{
+        char why[SERVER_WHY_SIZE];
+        struct server *server;
+        enum result r = server_start(server_options, store, &server, why);
+
+        if (r != R_OK) return command_failed(command, "%s", why);
+        r = server_run(server);
+        server_free(server);
+        return r == R_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(const struct arguments *arguments)
+{
+        const struct command *command = arguments->command;
+        struct server_options server_options;
+        struct store_options store_options;
+        struct store_notes notes = {0};
+        char why[STORE_WHY_SIZE];
+        struct store *store;
+        char *path = NULL;
+        int code;
+
+        code = read_options(arguments, &store_options, &server_options);
+        if (code != EXIT_DONE) return code;
+        if (store_open(&store_options, &store, NULL, &notes, why) != R_OK) return command_failed(command, "%s", why);
+        if (notes.warning[0] != '\0') fprintf(stderr, "allod serve: %s\n", notes.warning);
+        if (wants_admin(arguments)) path = admin_path(arguments, store_options.dir);
+        server_options.admin_path = path;
+        if (wants_admin(arguments) && path == NULL)
+                code = command_failed(command, "out of memory.");
+        else
+                code = serve(command, store, &server_options);
+        store_close(store);
+        free(path);
+        return code;
+}
+
+const struct command serve_commands[] = {
+        {"serve", NULL, NULL, 0, 0, "Serve a store over gRPC and REST", text, options, run, NULL},
+        {0},
+};
