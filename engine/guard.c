@@ -159,10 +159,15 @@ enum result guard_take(int dir_fd, int *lock_fd, struct store_holder *holder)
         return R_OK;
 }
 
+/* Not emptied: its block is there for the next holder, if the disk is full by then. */
 void guard_release(int lock_fd)
 {
+        static const char text[] = "free\n";
+        const ssize_t len = sizeof text - 1;
+
         if (lock_fd < 0) return;
-        if (ftruncate(lock_fd, 0) != 0) errno = 0; /* stale text does no harm without the lock */
+        if (pwrite(lock_fd, text, (size_t)len, 0) == len && ftruncate(lock_fd, len) != 0)
+                errno = 0; /* stale text does no harm without the lock */
         close(lock_fd);
 }
 

@@ -25,7 +25,7 @@ enum result guard_take(int dir_fd, int *lock_fd, struct store_holder *holder) MU
 /* Write the file anew, with the address. R_TOO_LARGE, R_BAD_ARGUMENT (it has a line break), R_IO. */
 enum result guard_write(int lock_fd, const char *admin_address) MUST_USE;
 
-/* Empties the file and gives the lock up; accepts -1. */
+/* Says so in the file and gives the lock up; accepts -1. */
 void guard_release(int lock_fd);
 
 /* R_OK: held, *out filled. R_ABSENT: nobody holds it. R_IO. */
