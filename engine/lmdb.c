@@ -361,9 +361,10 @@ static enum result commit(struct backend_txn *base)
         struct lmdb *lmdb = lmdb_of(base->backend);
         int code = mdb_txn_commit(txn_of(base)->txn);
 
-        if (code <= 0 || code == ENOMEM) return translate(code);
-        if (has_panicked(lmdb) || !is_for_want_of_room(lmdb, code)) return R_COMMIT_UNKNOWN;
-        return R_READ_ONLY;
+        if (code <= 0) return translate(code);
+        if (has_panicked(lmdb)) return R_COMMIT_UNKNOWN;
+        if (code == ENOMEM) return R_NO_MEMORY;
+        return is_for_want_of_room(lmdb, code) ? R_READ_ONLY : R_COMMIT_UNKNOWN;
 }
 
 static void close_spares(struct lmdb_txn *txn)

@@ -12,7 +12,8 @@
  *
  *      fails in         it returns                        here
  *      free lists       LMDB's own codes, ENOMEM          as they translate; nothing happened
- *      pages            ENOSPC, EDQUOT, EFBIG             R_READ_ONLY; nothing happened
+ *      pages            ENOMEM                            R_NO_MEMORY; nothing happened
+ *                       ENOSPC, EDQUOT, EFBIG             R_READ_ONLY; nothing happened
  *                       EIO: the disk's, or (LMDB says so in its source) a write that came out short because the
  *                       disk is full. We ask the file for more room to tell them apart: refused, it is R_READ_ONLY;
  *                       granted, R_COMMIT_UNKNOWN

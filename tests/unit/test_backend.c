@@ -511,6 +511,20 @@ static void fail_meta_for_room(void)
         check_latched();
 }
 
+static void fail_meta_for_memory(void)
+{
+        break_disk(FAULT_WRITE_LOW, ENOMEM);
+        check_latched();
+}
+
+static void fail_pages_for_memory(void)
+{
+        break_disk(FAULT_WRITE, ENOMEM);
+        CHECK(try_to_put("new", "1") == R_NO_MEMORY);
+        CHECK(try_to_put("new", "1") == R_NO_MEMORY);
+        CHECK(can_still_read());
+}
+
 static void fill_disk(void)
 {
         break_disk(FAULT_WRITE, ENOSPC);
@@ -575,11 +589,20 @@ static void test_failed_meta(void **state)
         run_child(fail_meta);
 }
 
-/* No room for the meta page leaves the outcome as unknown as any failure there. */
+/* No room or memory for the meta page leaves the outcome as unknown as any failure there. */
 static void test_no_room_for_meta(void **state)
 {
         (void)state;
         run_child(fail_meta_for_room);
+        unlink(tempdir_file(&dir, "data.mdb"));
+        run_child(fail_meta_for_memory);
+}
+
+/* No memory for other pages means that nothing happened. */
+static void test_no_memory(void **state)
+{
+        (void)state;
+        run_child(fail_pages_for_memory);
 }
 
 /* A full disk is no such failure: nothing happened, and the next transaction may try. */
@@ -834,6 +857,7 @@ int main(void)
                 EMPTY(test_failed_pages),
                 EMPTY(test_failed_meta),
                 EMPTY(test_no_room_for_meta),
+                EMPTY(test_no_memory),
                 EMPTY(test_disk_full),
                 EMPTY(test_quota),
                 EMPTY(test_short_write),
