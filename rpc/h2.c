@@ -43,6 +43,8 @@ struct h2 {
         bool is_in_block; /* between the first and the last frame of a header block */
         bool is_draining;
         bool is_failed; /* nghttp2 gave up: nothing more comes out */
+        bool is_reserve_used;
+        void *reserve[128]; /* memory_realloc's: more than H2_STREAMS_MAX */
 };
 
 struct h2_stream {
@@ -824,8 +826,9 @@ static void *memory_malloc(size_t size, void *user_data)
 
 static void memory_free(void *memory, void *user_data)
 {
-        (void)user_data;
-        free(memory);
+        struct h2 *h2 = user_data;
+
+        if (memory != h2->reserve) free(memory);
 }
 
 static void *memory_calloc(size_t count, size_t size, void *user_data)
@@ -834,15 +837,28 @@ static void *memory_calloc(size_t count, size_t size, void *user_data)
         return calloc(count, size);
 }
 
-static void *memory_realloc(void *memory, size_t size, void *user_data)
+/*
+ * nghttp2 1.52 frees a DATA frame twice when its queue of streams with data cannot grow. That queue is the one thing
+ * that it makes by reallocating nothing, so such a request is rounded up to what the queue will ever need, and is met
+ * from a reserve when the heap is out. The connection then ends.
+ */
+static void *memory_realloc(void *old, size_t size, void *user_data)
 {
-        (void)user_data;
-        return realloc(memory, size);
+        struct h2 *h2 = user_data;
+        void *memory;
+
+        if (old == h2->reserve) return size <= sizeof h2->reserve ? old : NULL;
+        if (old != NULL || size > sizeof h2->reserve) return realloc(old, size);
+        memory = malloc(sizeof h2->reserve);
+        if (memory != NULL || h2->is_reserve_used) return memory;
+        h2->is_reserve_used = true;
+        fail(h2);
+        return h2->reserve;
 }
 
 static int session_new(struct h2 *h2)
 {
-        nghttp2_mem memory = {NULL, memory_malloc, memory_free, memory_calloc, memory_realloc};
+        nghttp2_mem memory = {h2, memory_malloc, memory_free, memory_calloc, memory_realloc};
         nghttp2_session_callbacks *callbacks = NULL;
         nghttp2_option *option = NULL;
         int error = nghttp2_session_callbacks_new(&callbacks);
@@ -874,7 +890,7 @@ static int submit_greeting(struct h2 *h2)
                 {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
                 {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
                 {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_SIZE_MAX},
-                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+                //                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         };
         int error =
                 nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);
