@@ -180,6 +180,11 @@ int backend_check_readers(struct backend *backend)
         return backend->engine->check_readers(backend);
 }
 
+size_t backend_room(struct backend *backend)
+{
+        return backend->engine->room(backend);
+}
+
 void backend_stat(struct backend_txn *txn, struct backend_stat *out)
 {
         txn->backend->engine->stat(txn, out);

@@ -111,6 +111,9 @@ enum result backend_previous(struct backend_cursor *cursor, struct bytes *found,
 /* Drop what dead processes and threads left in the reader table; returns how many slots that freed. */
 int backend_check_readers(struct backend *backend);
 
+/* Bytes of the map that no page has used yet; cheap. What earlier commits freed comes on top. */
+size_t backend_room(struct backend *backend);
+
 void backend_stat(struct backend_txn *txn, struct backend_stat *out);
 
 /* "LMDB 0.9.24", as linked. */

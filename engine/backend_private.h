@@ -55,6 +55,7 @@ struct backend_engine {
         enum result (*next)(struct backend_cursor *cursor, struct bytes *found, struct bytes *value);
         enum result (*previous)(struct backend_cursor *cursor, struct bytes *found, struct bytes *value);
 
+        size_t (*room)(struct backend *backend);
         void (*stat)(struct backend_txn *txn, struct backend_stat *out);
 };
 

@@ -80,7 +80,7 @@ static enum result step_purge(struct chore *chore, int64_t now_ns, chore_run_fn 
         enum result r;
 
         chore->purge_ns = now_ns + RETRY_NS;
-        if ((r = run(context, purge_run, &step)) != R_OK) return r;
+        if ((r = run(context, true, purge_run, &step)) != R_OK) return r;
         *row_count += step.row_count;
         chore->purge_ns = step.has_more ? now_ns : INT64_MAX;
         return R_OK;
@@ -93,7 +93,7 @@ static enum result step_key_uses(struct chore *chore, struct store *store, int64
 
         uses.count = keyuse_take(&store->key_uses, uses.uses, KEY_USES_MAX);
         chore->key_uses_ns = uses.count == KEY_USES_MAX ? now_ns : now_ns + PERIOD_NS;
-        return uses.count == 0 ? R_OK : run(context, record_uses, &uses);
+        return uses.count == 0 ? R_OK : run(context, false, record_uses, &uses);
 }
 
 enum result chore_step(struct chore *chore, struct store *store, int64_t now_ns, bool can_grow, chore_run_fn *run,

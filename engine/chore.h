@@ -29,7 +29,7 @@ void chore_purge_soon(struct chore *chore, int64_t now_ns);
 int64_t chore_due_ns(const struct chore *chore);
 
 /* What a step needs from the writer: to run a transaction function in a transaction of its own. */
-typedef enum result chore_run_fn(void *context, txn_fn *run, void *arg);
+typedef enum result chore_run_fn(void *context, bool frees_space, txn_fn *run, void *arg);
 
 /* Do one step of what is due, and set when it is due again. `can_grow` is off while the disk is full: then only what
  * frees space is done. *row_count is raised by the rows purged. Whatever fails is tried again in a while. */

@@ -518,6 +518,18 @@ static size_t count_free_pages(MDB_txn *txn)
         return total;
 }
 
+static size_t room(struct backend *backend)
+{
+        MDB_env *env = lmdb_of(backend)->env;
+        MDB_envinfo info;
+        MDB_stat stat;
+        size_t used;
+
+        if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat) != 0) return 0;
+        used = (info.me_last_pgno + 1) * stat.ms_psize;
+        return used < info.me_mapsize ? info.me_mapsize - used : 0;
+}
+
 static void stat_backend(struct backend_txn *base, struct backend_stat *out)
 {
         struct lmdb *lmdb = lmdb_of(base->backend);
@@ -542,6 +554,7 @@ const struct backend_engine lmdb_engine = {
         .open = open_backend,
         .close = close_backend,
         .check_readers = check_readers,
+        .room = room,
         .begin_read = begin_read,
         .rest = rest,
         .renew = renew,

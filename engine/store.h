@@ -4,6 +4,7 @@
  *      DIR/lock        the guard: flocked for as long as the store is open; holds pid, start time and admin address
  *      DIR/data.mdb    the records; there if and only if there is a store
  *      DIR/lock.mdb    the engine's table of snapshots
+ *      DIR/reserve     room for deletions when the disk is full
  *      DIR/unfinished  what an interrupted store_create left behind
  *
  * One process holds a store at a time. store_open refuses what would harm it: a network file system, an unknown format

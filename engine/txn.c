@@ -68,7 +68,27 @@ void txn_abort(struct txn *txn)
         txn->backend = NULL;
 }
 
-enum result txn_commit(struct txn *txn)
+/* Room in the map that only what frees space may use: 256 pages are some 20 deletions, each of which copies the pages
+ * from its row up to the root, and after two commits they are free again. */
+#define RESERVE_SIZE ((size_t)1 << 20)
+
+/* With more room than this left nothing that a batch can put comes near the end: its requests are at most 32 MiB. */
+#define ROOM_ENOUGH ((size_t)128 << 20)
+
+/* See that a value of the reserve's size could be put now. It goes again at once, and its pages with it to the free
+ * ones, where the next commit finds them for the same trial. */
+static enum result try_reserve(struct txn *txn)
+{
+        static const uint8_t zeros[RESERVE_SIZE];
+        const struct bytes key = BYTES("reserve");
+        enum result r;
+
+        if (backend_room(txn->store->backend) > ROOM_ENOUGH) return R_OK;
+        r = backend_put(txn->backend, TABLE_META, key, bytes_of(zeros, sizeof zeros), (struct bytes){0});
+        return r == R_OK ? backend_delete(txn->backend, TABLE_META, key) : r;
+}
+
+enum result txn_commit(struct txn *txn, bool keeps_reserve)
 {
         struct backend_txn *backend = txn->backend;
         enum result r;
@@ -78,7 +98,9 @@ enum result txn_commit(struct txn *txn)
                 txn_abort(txn);
                 return R_OK;
         }
-        if ((r = store_raise_time(txn->store, backend)) != R_OK) {
+        r = keeps_reserve ? try_reserve(txn) : R_OK;
+        if (r == R_OK) r = store_raise_time(txn->store, backend);
+        if (r != R_OK) {
                 txn_abort(txn);
                 return r;
         }

@@ -74,10 +74,11 @@ struct txn {
 
 /* The writer's. Begin: the failures of backend_begin_write. Commit: raises the store's time bound and commits, or only
  * aborts when nothing was put; either way the transaction is over, what it proved is dead, and what it touched and woke
- * is still there to be read until the next begin. */
+ * is still there to be read until the next begin. With `keeps_reserve`, a commit that would leave less of the map than
+ * deletions need fails with R_READ_ONLY. */
 void txn_init(struct txn *txn, struct store *store, bool is_write);
 enum result txn_begin(struct txn *txn) MUST_USE;
-enum result txn_commit(struct txn *txn) MUST_USE;
+enum result txn_commit(struct txn *txn, bool keeps_reserve) MUST_USE;
 void txn_abort(struct txn *txn);
 
 /* Run a transaction function. The fault is cleared before; resetting the arena is the caller's matter. */

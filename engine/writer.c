@@ -22,8 +22,8 @@
  * for those that free space; the others are told R_READ_ONLY. A call that fails before it puts anything costs nothing
  * and stays in the batch; its answer too waits for the commit, because it may have seen what calls before it put.
  *
- * LIMIT: deletes and cancels go on while the disk is full as far as the store's file has free pages; no room is kept
- * back for them beside that.
+ * Room is kept back for what frees space: in the map by txn_commit, on the disk by a file that is given up when the
+ * disk is full (reserve.h).
  */
 #include "engine/writer.h"
 
@@ -36,6 +36,7 @@
 #include "engine/chore.h"
 #include "engine/queue.h"
 #include "engine/require.h"
+#include "engine/reserve.h"
 #include "engine/store_private.h"
 #include "engine/txn_private.h"
 
@@ -80,6 +81,7 @@ struct batch {
         bool has_run[BATCH_COUNT_MAX];
         size_t count;
         size_t cost;
+        bool frees_space; /* all that ran does */
         unsigned lane_counts[LANE_COUNT];
         int64_t start_ns;
 };
@@ -222,6 +224,7 @@ static void set_read_only(struct writer *writer, bool is_read_only)
         writer->is_read_only = is_read_only;
         pthread_mutex_unlock(&writer->mutex);
         writer->probe_ns = now_ns() + PROBE_PERIOD_NS;
+        if (is_read_only) reserve_release(writer->store->dir_fd);
         report_event(writer, is_read_only ? WRITER_READ_ONLY : WRITER_WRITABLE, R_READ_ONLY);
 }
 
@@ -236,13 +239,13 @@ static void note_failure(struct writer *writer, enum result r)
 }
 
 /* Commit what is in the transaction. Nobody has been told anything when this returns. */
-static enum result commit(struct writer *writer)
+static enum result commit(struct writer *writer, bool frees_space)
 {
         struct txn *txn = &writer->txn;
         bool is_dirty = txn->is_dirty;
         enum result r;
 
-        if ((r = txn_commit(txn)) != R_OK) {
+        if ((r = txn_commit(txn, !frees_space)) != R_OK) {
                 note_failure(writer, r);
                 return r;
         }
@@ -261,7 +264,8 @@ static bool is_defect(const struct txn *txn, enum result r)
 }
 
 /* A function in a transaction of its own. */
-static enum result run_alone(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg)
+static enum result run_alone(struct writer *writer, bool frees_space, const struct txn_input *input, txn_fn *run,
+                             void *arg)
 {
         struct txn *txn = &writer->txn;
         enum result committed;
@@ -281,7 +285,7 @@ static enum result run_alone(struct writer *writer, const struct txn_input *inpu
                 report_event(writer, WRITER_DEFECT, r);
                 return R_DEFECT;
         }
-        committed = commit(writer);
+        committed = commit(writer, frees_space);
         return committed == R_OK ? r : committed;
 }
 
@@ -345,6 +349,7 @@ static bool run_batch(struct writer *writer)
                 if (update->result == R_OK && txn->backend == NULL) update->result = txn_begin(txn);
                 if (update->result != R_OK) continue;
                 batch->has_run[batch->count - 1] = true;
+                batch->frees_space &= update->frees_space;
                 run_in_batch(writer, update);
                 if (txn->failure != R_OK || is_defect(txn, update->result)) return false;
         }
@@ -406,7 +411,7 @@ static void rerun_batch(struct writer *writer)
                 update->result = check_run(writer, update);
                 if (update->result != R_OK) continue;
                 arena_reset(update->input.arena, update->mark);
-                update->result = run_alone(writer, &update->input, update->run, update->arg);
+                update->result = run_alone(writer, update->frees_space, &update->input, update->run, update->arg);
                 update->topic = writer->txn.wait;
                 if (update->result == R_WAIT) park(writer, &batch->updates[i]);
                 if (writer->txn.backend == NULL && update->result == R_OK) wake(writer);
@@ -431,7 +436,7 @@ static void finish_batch(struct writer *writer)
         size_t i;
 
         if (writer->txn.backend == NULL) return; /* nothing ran */
-        r = commit(writer);
+        r = commit(writer, batch->frees_space);
         if (r == R_COMMIT_UNKNOWN) {
                 fail_batch(writer, r);
         } else if (r != R_OK) {
@@ -468,6 +473,7 @@ static void turn_batch(struct writer *writer)
 
         batch->count = 0;
         batch->cost = 0;
+        batch->frees_space = true;
         memset(batch->lane_counts, 0, sizeof batch->lane_counts);
         batch->start_ns = now_ns();
         if (run_batch(writer)) {
@@ -515,7 +521,7 @@ static void turn_ended(struct writer *writer)
 
 /* ---- Background steps ---- */
 
-static enum result run_background(void *context, txn_fn *run, void *arg)
+static enum result run_background(void *context, bool frees_space, txn_fn *run, void *arg)
 {
         struct writer *writer = context;
         struct txn_input input = {.arena = &writer->arena, .fault = &writer->fault};
@@ -523,7 +529,7 @@ static enum result run_background(void *context, txn_fn *run, void *arg)
 
         input.time_ms = store_time_ms(writer->store);
         arena_init(&writer->arena, NULL, CHORE_ARENA_MAX);
-        r = run_alone(writer, &input, run, arg);
+        r = run_alone(writer, frees_space, &input, run, arg);
         arena_fini(&writer->arena);
         if (r == R_OK) wake(writer);
         return r;
@@ -546,10 +552,13 @@ static enum result delete_probe(struct txn *txn, void *arg)
 /* See whether the disk has room again, and give the room back. */
 static void probe(struct writer *writer)
 {
+        enum result r;
+
         writer->probe_ns = now_ns() + PROBE_PERIOD_NS;
-        if (run_background(writer, put_probe, NULL) != R_OK) return;
-        set_read_only(writer, false);
-        if (run_background(writer, delete_probe, NULL) != R_OK) return;
+        r = run_background(writer, false, put_probe, NULL);
+        if (r == R_OK) r = run_background(writer, true, delete_probe, NULL);
+        if (r == R_OK) r = reserve_make(writer->store->dir_fd);
+        if (r == R_OK) set_read_only(writer, false);
 }
 
 static void turn_background(struct writer *writer)
@@ -665,6 +674,7 @@ enum result writer_start(struct store *store, struct writer **out)
         REQUIRE(pthread_cond_init(&writer->wake_up, &attributes) == 0);
         REQUIRE(pthread_mutex_init(&writer->mutex, NULL) == 0);
         pthread_condattr_destroy(&attributes);
+        writer->is_read_only = reserve_make(store->dir_fd) != R_OK;
         if (pthread_create(&writer->thread, NULL, run_thread, writer) != 0) {
                 free_writer(writer);
                 return R_NO_MEMORY;

@@ -1,6 +1,7 @@
 #include "tests/lib/fixture.h"
 
 #include <dirent.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ static const uint8_t digest_one[API_KEY_DIGEST_SIZE] = {0x11, 0x01};
 static const uint8_t digest_two[API_KEY_DIGEST_SIZE] = {0x22, 0x02};
 
 /* One fixture at a time uses it. */
-static int64_t clock_ms;
+static _Atomic int64_t clock_ms;
 
 static int64_t read_clock(void)
 {
@@ -34,7 +35,7 @@ struct credential fixture_credential(const uint8_t digest[API_KEY_DIGEST_SIZE])
 static void open_store(struct fixture *fixture)
 {
         const struct store_options options = {
-                .dir = fixture->dir, .map_size = FIXTURE_MAP_SIZE, .is_forced = true, .clock_ms = read_clock};
+                .dir = fixture->dir, .map_size = fixture->map_size, .is_forced = true, .clock_ms = read_clock};
         char why[STORE_WHY_SIZE] = "";
 
         if (store_open(&options, &fixture->store, NULL, NULL, why) != R_OK) fail_msg("store_open: %s", why);
@@ -52,7 +53,7 @@ void fixture_init(struct fixture *fixture)
         const char *root = getenv("TMPDIR");
         char why[STORE_WHY_SIZE] = "";
 
-        *fixture = (struct fixture){.time_ms = FIXTURE_TIME_MS};
+        *fixture = (struct fixture){.time_ms = FIXTURE_TIME_MS, .map_size = FIXTURE_MAP_SIZE};
         clock_ms = FIXTURE_TIME_MS;
         snprintf(fixture->dir, sizeof fixture->dir, "%s/allod-test-XXXXXX", root == NULL ? "/tmp" : root);
         assert_non_null(mkdtemp(fixture->dir));

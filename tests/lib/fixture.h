@@ -30,6 +30,7 @@ struct fixture {
         struct arena arena; /* reset before each run */
         struct fault fault; /* of the last run */
         int64_t time_ms;    /* of the next run */
+        size_t map_size;    /* for the next fixture_reopen */
 
         struct uuid one, two, team;
         struct uuid one_key, two_key;     /* ids of their keys */
