@@ -1,5 +1,6 @@
 #include "engine/admin.h"
 #include "google/protobuf/empty.pb-c.h"
+#include "rpc/host.h"
 #include "rpc/services.h"
 
 METHOD_FUNCTIONS(admin_create_user, Allod__V1__CreateUserRequest)
@@ -19,6 +20,32 @@ METHOD_FUNCTIONS(admin_import_key, Allod__V1__ImportKeyRequest)
 METHOD_FUNCTIONS(admin_list_keys, Allod__V1__AdminListKeysRequest)
 METHOD_FUNCTIONS(admin_revoke_key, Allod__V1__AdminRevokeKeyRequest)
 METHOD_FUNCTIONS(admin_get_stats, Allod__V1__GetStatsRequest)
+
+/* Fields of Stats that the store knows nothing of. */
+enum {
+        UPTIME_SECONDS = 12,
+        CONNECTIONS = 14,
+        CALLS = 15,
+        CALLS_FAILED = 16,
+};
+
+static void add_server_stats(const struct host *host, struct message *reply)
+{
+        uint64_t connections = 0, calls = 0, calls_failed = 0;
+        const struct host *each = host;
+
+        if (host == NULL) return;
+        do {
+                connections += __atomic_load_n(&each->counters.connections_open, __ATOMIC_RELAXED);
+                calls += __atomic_load_n(&each->counters.calls, __ATOMIC_RELAXED);
+                calls_failed += __atomic_load_n(&each->counters.calls_failed, __ATOMIC_RELAXED);
+                each = each->next;
+        } while (each != NULL && each != host);
+        message_uint(reply, UPTIME_SECONDS, (uint64_t)(host_now_ns(host) - host->start_ns) / 1000000000);
+        message_uint(reply, CONNECTIONS, connections);
+        message_uint(reply, CALLS, calls);
+        message_uint(reply, CALLS_FAILED, calls_failed);
+}
 
 #define ROW(rpc, function, request_type, response_type)                                                                \
         METHOD_ROW("/allod.v1.AdminService/" rpc, function, request_type, response_type),                              \
@@ -96,11 +123,12 @@ static const struct method methods[] = {
         },
         {
                 ROW("AdminRevokeKey", admin_revoke_key, allod__v1__admin_revoke_key_request, google__protobuf__empty),
-                .kind = METHOD_UPDATE,
+                .kind = METHOD_UPDATE, .frees_space = true, /* no, but it must never have to wait for space */
         },
         {
                 ROW("GetStats", admin_get_stats, allod__v1__get_stats_request, allod__v1__stats),
                 .kind = METHOD_VIEW,
+                .complete = add_server_stats,
         },
 };
 

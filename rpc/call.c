@@ -119,6 +119,7 @@ enum result call_count_body(struct call *call, size_t len)
 static enum log_level level_of(enum result r)
 {
         if (r == R_OK || r == R_CANCELED) return LOG_DEBUG;
+        if (r == R_DRAINING || r == R_DEADLINE) return LOG_INFO;
         return reply_of(r)->http >= 500 ? LOG_WARN : LOG_INFO;
 }
 

@@ -204,8 +204,9 @@ static size_t status_fields(struct arena *arena, const struct status *status, st
         return count;
 }
 
-/* Trailers-only. `r` is for the log. */
-static void refuse(struct call *call, const struct status *status, enum result r, bool names_encodings)
+/* Trailers-only. `r` and `detail` are for the log. */
+static void refuse(struct call *call, const struct status *status, enum result r, const char *detail,
+                   bool names_encodings)
 {
         struct field fields[2 + STATUS_FIELDS_MAX] = {content_type};
         struct response response = {.status = 200, .fields = fields, .field_count = 1};
@@ -213,7 +214,7 @@ static void refuse(struct call *call, const struct status *status, enum result r
         response.field_count += status_fields(&call->arena, status, fields + 1);
         if (names_encodings)
                 fields[response.field_count++] = (struct field){BYTES("grpc-accept-encoding"), BYTES("identity")};
-        call_answered(call, r, status->reason);
+        call_answered(call, r, detail);
         exchange_respond(call->exchange, &response);
 }
 
@@ -233,14 +234,14 @@ static void fail(struct call *call, enum result r)
 {
         struct status status = status_of(call, r);
 
-        refuse(call, &status, r, false);
+        refuse(call, &status, r, NULL, false);
 }
 
 void grpc_refuse(struct call *call, enum grpc_code code, const char *reason, struct bytes text)
 {
         struct status status = {code, reason, text, NULL};
 
-        refuse(call, &status, R_BAD_ARGUMENT, false);
+        refuse(call, &status, R_BAD_ARGUMENT, reason, false);
 }
 
 void grpc_refuse_frame(struct call *call, enum grpc_frame_outcome outcome)
@@ -261,7 +262,7 @@ void grpc_refuse_frame(struct call *call, enum grpc_frame_outcome outcome)
                 /* A flag without an encoding is not a missing feature but a broken message. */
                 if (head->counts[HEADER_GRPC_ENCODING] > 0 &&
                     !bytes_equal(head->values[HEADER_GRPC_ENCODING], BYTES("identity"))) {
-                        refuse(call, &status, R_UNIMPLEMENTED, true);
+                        refuse(call, &status, R_UNIMPLEMENTED, status.reason, true);
                         return;
                 }
                 break;

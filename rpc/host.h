@@ -55,7 +55,9 @@ struct host {
         bool has_reflection;
         bool is_draining; /* health says NOT_SERVING, streams come to an end: set it, then call_on_drain */
         size_t owed;      /* completions that were announced and have not run */
-        void *loop;       /* loop.c's */
+        int64_t start_ns;
+        struct host *next; /* the server's hosts in a ring; NULL: this is the only one */
+        void *loop;        /* loop.c's */
 };
 
 /* Count something. Thread: the host's. */

@@ -22,7 +22,7 @@ static const struct method methods[] = {
         },
         {
                 ROW("RevokeKey", apikey_revoke, allod__v1__revoke_key_request, google__protobuf__empty),
-                .kind = METHOD_UPDATE,
+                .kind = METHOD_UPDATE, .frees_space = true, /* no, but it must never have to wait for space */
         },
 };
 

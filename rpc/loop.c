@@ -194,6 +194,7 @@ enum result loop_open(struct loop *loop, struct store *store, struct log *log)
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
         call_pool_init(&loop->host.calls);
         loop_update_time(loop);
+        loop->host.start_ns = loop->now_ns;
         r = open_memory(loop);
         if (r == R_OK && store != NULL) r = view_open(store, &loop->host.view);
         if (r == R_OK && uv_loop_init(&loop->uv) != 0) r = R_IO;

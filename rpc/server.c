@@ -211,6 +211,7 @@ static enum result open_loops(struct server *server, const struct server_options
                 r = loop_open(loop, server->store, &server->log);
                 if (r != R_OK) return explain(why, r, "Cannot open an event loop: %s.", result_text(r));
                 loop->host.has_reflection = !options->has_no_reflection;
+                loop->host.next = &server->loops[(server->loop_count + 1) % count].host;
                 server->loop_count++;
         }
         r = open_handles(server);
