@@ -503,6 +503,15 @@ static size_t take_chunked(struct h1 *h1, struct bytes bytes)
 
 /* ---- The carrier ---- */
 
+/* No more than the consumer may owe. */
+static size_t take_body(struct h1 *h1, struct bytes bytes)
+{
+        size_t room = H1_UNCONSUMED_MAX - h1->unconsumed;
+
+        if (bytes.len > room) bytes.len = room;
+        return h1->is_chunked ? take_chunked(h1, bytes) : take_sized(h1, bytes);
+}
+
 /* How much of it could be used for now. */
 static size_t take(struct h1 *h1, struct bytes bytes)
 {
@@ -514,7 +523,7 @@ static size_t take(struct h1 *h1, struct bytes bytes)
                 if (h1->state == H1_HEAD)
                         taken += take_head(h1, rest);
                 else if (h1->state == H1_BODY && h1->unconsumed < H1_UNCONSUMED_MAX)
-                        taken += h1->is_chunked ? take_chunked(h1, rest) : take_sized(h1, rest);
+                        taken += take_body(h1, rest);
                 else
                         break;
         }
