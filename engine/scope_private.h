@@ -1,6 +1,6 @@
 /*
- * The inside of a scope, for the files that make it up: scope, scope_open, scan, page_token; and the two doors below
- * scopes that caller and chore need.
+ * The inside of a scope, for the files that make it up: scope, scope_open, scan, page_token; and the doors below scopes
+ * that caller, chore and purge need.
  */
 #ifndef ALLOD_ENGINE_SCOPE_PRIVATE_H
 #define ALLOD_ENGINE_SCOPE_PRIVATE_H

@@ -1,5 +1,5 @@
 /*
- * The inside of an open store, for the files that make it up: store, view, writer, txn, scope, caller, chore, purge.
+ * The inside of an open store, for the files that make it up: store, writer, txn, page_token, caller, chore, purge.
  *
  * Who changes what: store_open fills all but the writer's and the noted parts, before any other thread exists;
  * afterwards only what is marked below changes.

@@ -32,7 +32,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "engine/caller_private.h"
 #include "engine/chore.h"
 #include "engine/queue.h"
 #include "engine/require.h"
