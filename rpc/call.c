@@ -129,7 +129,7 @@ static void note(struct call *call, enum result r, const char *detail)
         struct log_line line;
 
         host_count(&call->host->counters.calls, 1);
-        if (r != R_OK) host_count(&call->host->counters.calls_failed, 1);
+        if (r != R_OK && r != R_CANCELED) host_count(&call->host->counters.calls_failed, 1);
         if (!log_wants(call->host->log, level)) return;
         log_begin(&line, call->host->log, level, r == R_OK ? "call" : "call-failed");
         if (call->method != NULL)
