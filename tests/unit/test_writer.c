@@ -1,13 +1,19 @@
 #include "engine/writer.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/message.h"
 #include "engine/scope.h"
+#include "engine/store_private.h"
 #include "store/v1/store.pb.h"
 #include "tests/lib/fixture.h"
+#include "tests/lib/syscall_fault.h"
 #include "tests/lib/test.h"
 
 static struct fixture fixture;
@@ -765,6 +771,72 @@ static void test_full_map(void **state)
         assert_int_equal(call->update.result, R_OK);
 }
 
+/* ---- Broken disks, in a child whose system calls fail ---- */
+
+#define NO_SECCOMP 77
+
+#define CHECK(condition)                                                                                               \
+        do {                                                                                                           \
+                if (condition) break;                                                                                  \
+                fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                        \
+                _exit(1);                                                                                              \
+        } while (0)
+
+struct breakage {
+        enum syscall_fault fault;
+        int error;
+};
+
+/* On the writer thread, whose calls are to fail; what it puts is lost. */
+static enum result break_disk(struct txn *txn, void *arg)
+{
+        const struct breakage *breakage = arg;
+        struct call lost = {.puts = true, .app = uuid_v7(FIXTURE_TIME_MS)};
+
+        if (!syscall_fault(breakage->fault, 2 * 4096, breakage->error)) _exit(NO_SECCOMP);
+        return run_call(txn, &lost);
+}
+
+static void run_child(struct breakage breakage, enum result expected, enum writer_event event, bool is_latched)
+{
+        int status;
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+                struct call *call;
+
+                set_up(NULL);
+                CHECK(fixture_update(&fixture, break_disk, &breakage) == expected);
+                CHECK(event_count(event) == 1);
+                CHECK(stat_now().is_read_only && stat_now().is_latched == is_latched);
+                call = add_call();
+                CHECK(writer_submit(writer, &call->update) == expected);
+                CHECK(rows_there() == 0);
+                CHECK(faccessat(fixture.store->dir_fd, "reserve", F_OK, 0) == (is_latched ? 0 : -1));
+                tear_down(NULL);
+                _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SECCOMP) skip();
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* After a sync that failed no update is taken any more, and reads go on. */
+static void test_failed_sync(void **state)
+{
+        (void)state;
+        run_child((struct breakage){FAULT_SYNC, EIO}, R_COMMIT_UNKNOWN, WRITER_LATCHED, true);
+}
+
+/* On a full disk the call is refused whole, and the reserve is given up for those that free space. */
+static void test_full_disk(void **state)
+{
+        (void)state;
+        run_child((struct breakage){FAULT_WRITE, ENOSPC}, R_READ_ONLY, WRITER_READ_ONLY, false);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -782,6 +854,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_revocation_is_seen, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many_threads, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_full_map, set_up, tear_down),
+                cmocka_unit_test(test_failed_sync),
+                cmocka_unit_test(test_full_disk),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
