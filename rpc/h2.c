@@ -4,461 +4,21 @@
 
 #include "engine/require.h"
 #include "rpc/budget.h"
-#include "rpc/date.h"
+#include "rpc/h2_stream.h"
 #include "rpc/host.h"
 #include "rpc/limits.h"
 #include "rpc/stream.h"
-
-/* No frame that we send is larger: the payload that every peer takes, and its header. */
-#define FRAME_SIZE_MAX (9 + 16384 + 256)
-
-#define TRAILERS_MAX     8
-#define TRAILER_TEXT_LEN 160 /* "grpc-status" "0" and a short "grpc-message"; longer ones go to the heap */
-#define POOL_MAX         1024
-#define HELD_MAX         (HEADER_COUNT + 3)
-#define PARTS_SIZE_MIN   1024
-
-struct h2 {
-        struct carrier carrier;
-        struct host *host;
-        const struct peer *peer;
-        struct h2_pool *pool;
-        nghttp2_session *session;
-
-        /* streams */
-        struct h2_stream *streams;     /* all that live, doubly linked */
-        struct h2_stream *head_stream; /* whose header block is being decoded; NULL: none, or nobody wants it */
-
-        /* while producing */
-        struct output *output;
-        bool is_output_full; /* a DATA frame waits for room */
-
-        /* abuse */
-        struct budget resets;
-        struct budget controls;
-
-        /* the connection */
-        bool is_inside; /* receive, produce or free are running: the owner will look at the output by itself */
-        bool is_greeted;
-        bool is_in_block; /* between the first and the last frame of a header block */
-        bool is_draining;
-        bool is_failed; /* nghttp2 gave up: nothing more comes out */
-        bool is_reserve_used;
-        void *reserve[128]; /* memory_realloc's: more than H2_STREAMS_MAX */
-};
-
-struct h2_stream {
-        struct stream stream; /* first: an exchange is its stream */
-        struct h2 *h2;
-        struct h2_stream *next, *previous;
-        int32_t id;
-
-        /* the request */
-        size_t head_size;
-        size_t unconsumed; /* delivered or dropped, and not yet given back as credit */
-        size_t held_count;
-        bool is_ended; /* the peer has sent END_STREAM */
-        bool is_trailers;
-
-        /* the answer */
-        struct bytes body;  /* what is left of it, for exchange_respond */
-        uint8_t *parts;     /* what exchange_write has brought: a ring is not worth it, the rest is moved down */
-        size_t parts_start; /* sent up to here */
-        size_t parts_len;
-        size_t parts_size;
-        bool is_in_parts;
-        bool is_finished;    /* nothing will be added */
-        bool is_deferred;    /* nghttp2 waits for nghttp2_session_resume_data */
-        bool wants_writable; /* exchange_room was 0 */
-        bool is_end_sent;
-        bool is_reset; /* by exchange_reset */
-        size_t trailer_count;
-        char *trailer_heap;
-
-        /* From here on not cleared. */
-        nghttp2_rcbuf *held[HELD_MAX]; /* nghttp2's own memory of the header values */
-        nghttp2_nv trailers[TRAILERS_MAX];
-        char trailer_text[TRAILER_TEXT_LEN];
-};
 
 static struct h2 *h2_of(struct carrier *carrier)
 {
         return (struct h2 *)carrier;
 }
 
-static struct h2_stream *stream_of(struct exchange *exchange)
-{
-        return (struct h2_stream *)exchange;
-}
-
-/* ---- Streams ---- */
-
-static const struct exchange_ops ops;
-
-static struct h2_stream *stream_new(struct h2 *h2, int32_t id)
-{
-        struct h2_stream *stream = h2->pool->free;
-
-        if (stream != NULL) {
-                h2->pool->free = stream->next;
-                h2->pool->free_count--;
-        } else {
-                stream = malloc(sizeof *stream);
-                if (stream == NULL) return NULL;
-        }
-        memset(stream, 0, offsetof(struct h2_stream, held));
-        stream->stream.exchange.ops = &ops;
-        stream->stream.exchange.host = h2->host;
-        stream->stream.exchange.peer = h2->peer;
-        stream->stream.exchange.head.is_http2 = true;
-        stream->h2 = h2;
-        stream->id = id;
-        stream->next = h2->streams;
-        if (h2->streams != NULL) h2->streams->previous = stream;
-        h2->streams = stream;
-        return stream;
-}
-
-/* The consumer is told, and everything goes back. The only place where a stream ends. */
-static void stream_free(struct h2_stream *stream)
-{
-        struct h2 *h2 = stream->h2;
-        size_t i;
-
-        stream_close(&stream->stream, stream->is_end_sent);
-        if (stream->previous != NULL)
-                stream->previous->next = stream->next;
-        else
-                h2->streams = stream->next;
-        if (stream->next != NULL) stream->next->previous = stream->previous;
-        if (h2->head_stream == stream) h2->head_stream = NULL;
-        for (i = 0; i < stream->held_count; i++)
-                nghttp2_rcbuf_decref(stream->held[i]);
-        free(stream->parts);
-        free(stream->trailer_heap);
-        if (h2->pool->free_count >= POOL_MAX) {
-                free(stream);
-                return;
-        }
-        stream->next = h2->pool->free;
-        h2->pool->free = stream;
-        h2->pool->free_count++;
-}
-
-void h2_pool_fini(struct h2_pool *pool)
-{
-        while (pool->free != NULL) {
-                struct h2_stream *stream = pool->free;
-
-                pool->free = stream->next;
-                free(stream);
-        }
-        pool->free_count = 0;
-}
-
-/* ---- Giving up ---- */
-
-/* nghttp2 has no memory left or broke: the connection ends without a word. */
-static void fail(struct h2 *h2)
-{
-        h2->is_failed = true;
-}
-
-static void check(struct h2 *h2, int error)
-{
-        if (error != 0 && nghttp2_is_fatal(error)) fail(h2);
-}
-
 static void end_for_abuse(struct h2 *h2, const char *complaint)
 {
         h2->carrier.complaint = complaint;
-        check(h2, nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM));
+        h2_check(h2, nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM));
 }
-
-static void wake(struct h2 *h2)
-{
-        if (!h2->is_inside) h2->carrier.wake_cb(&h2->carrier);
-}
-
-/* ---- The answer, on its way out ---- */
-
-static struct bytes unsent(const struct h2_stream *stream)
-{
-        if (!stream->is_in_parts) return stream->body;
-        return bytes_of(stream->parts + stream->parts_start, stream->parts_len - stream->parts_start);
-}
-
-/* Says how much of the next frame there is; send_data then copies it. */
-static ssize_t read_cb(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t len, uint32_t *flags,
-                       nghttp2_data_source *source, void *user_data)
-{
-        struct h2_stream *stream = source->ptr;
-        size_t left = unsent(stream).len;
-
-        (void)buffer;
-        (void)user_data;
-        if (left == 0 && !stream->is_finished) {
-                stream->is_deferred = true;
-                return NGHTTP2_ERR_DEFERRED;
-        }
-        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-        if (left > len) return (ssize_t)len;
-        if (!stream->is_finished) return (ssize_t)left;
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (stream->trailer_count > 0) {
-                *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-                if (nghttp2_submit_trailer(session, id, stream->trailers, stream->trailer_count) != 0)
-                        return NGHTTP2_ERR_CALLBACK_FAILURE;
-        }
-        return (ssize_t)left;
-}
-
-static void advance(struct h2_stream *stream, size_t len)
-{
-        if (!stream->is_in_parts) {
-                stream->body.data += len;
-                stream->body.len -= len;
-                return;
-        }
-        stream->parts_start += len;
-        if (stream->parts_start == stream->parts_len) stream->parts_start = stream->parts_len = 0;
-}
-
-static int send_data_cb(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
-                        nghttp2_data_source *source, void *user_data)
-{
-        struct h2 *h2 = user_data;
-        struct h2_stream *stream = source->ptr;
-
-        (void)session;
-        REQUIRE(frame->data.padlen == 0); /* we ask for none */
-        /* Behind this frame nghttp2 may hand out another of full size before it lets us look at the room again. */
-        if (output_room(h2->output) < 9 + len + FRAME_SIZE_MAX) {
-                h2->is_output_full = true;
-                return NGHTTP2_ERR_WOULDBLOCK;
-        }
-        output_put(h2->output, bytes_of(head, 9));
-        if (len > 0) {
-                output_put(h2->output, bytes_of(unsent(stream).data, len));
-                advance(stream, len);
-        }
-        return 0;
-}
-
-static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
-{
-        struct h2 *h2 = user_data;
-        struct h2_stream *stream;
-
-        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
-            h2->carrier.complaint == NULL)
-                h2->carrier.complaint = nghttp2_http2_strerror(frame->goaway.error_code);
-        if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
-        if (frame->hd.type == NGHTTP2_DATA) budget_earn(&h2->controls, H2_CONTROLS_PER_DATA);
-        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
-        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-        if (stream == NULL) return 0;
-        stream->is_end_sent = true;
-        if (!stream->is_ended)
-                check(h2, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR));
-        return 0;
-}
-
-/* ---- The answer, from the consumer ---- */
-
-static nghttp2_nv nv_of(struct bytes name, struct bytes value)
-{
-        /* nghttp2 copies what it is given; its structure only forgot to say const. */
-        return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data, (uint8_t *)(uintptr_t)value.data, name.len, value.len,
-                            NGHTTP2_NV_FLAG_NONE};
-}
-
-/* :status, the consumer's fields, and those of ours that apply. */
-static void submit_head(struct h2_stream *stream, int status, const struct field *fields, size_t field_count,
-                        bool has_date, const size_t *content_length, bool has_data)
-{
-        nghttp2_nv nva[RESPONSE_FIELDS_MAX + 3];
-        nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = read_cb};
-        char status_text[4];
-        char length_text[24];
-        size_t count = 0;
-        size_t i;
-
-        REQUIRE(field_count <= RESPONSE_FIELDS_MAX);
-        REQUIRE(status >= 200 && status <= 599);
-        status_text[0] = (char)('0' + status / 100);
-        status_text[1] = (char)('0' + status / 10 % 10);
-        status_text[2] = (char)('0' + status % 10);
-        nva[count++] = nv_of(BYTES(":status"), bytes_of(status_text, 3));
-        for (i = 0; i < field_count; i++)
-                nva[count++] = nv_of(fields[i].name, fields[i].value);
-        if (content_length != NULL) {
-                snprintf(length_text, sizeof length_text, "%zu", *content_length);
-                nva[count++] = nv_of(BYTES("content-length"), bytes_of_text(length_text));
-        }
-        if (has_date) nva[count++] = nv_of(BYTES("date"), date_now());
-        check(stream->h2,
-              nghttp2_submit_response(stream->h2->session, stream->id, nva, count, has_data ? &provider : NULL));
-}
-
-/* Trailers are due when the body is out; the consumer's memory of them may be gone by then. */
-static bool keep_trailers(struct h2_stream *stream, const struct field *trailers, size_t count)
-{
-        char *text = stream->trailer_text;
-        size_t len = 0;
-        size_t i;
-
-        REQUIRE(count <= TRAILERS_MAX);
-        for (i = 0; i < count; i++)
-                len += trailers[i].name.len + trailers[i].value.len;
-        if (len > TRAILER_TEXT_LEN) {
-                text = stream->trailer_heap = malloc(len);
-                if (text == NULL) return false;
-        }
-        for (i = 0; i < count; i++) {
-                struct bytes name = trailers[i].name;
-                struct bytes value = trailers[i].value;
-
-                memcpy(text, name.data, name.len);
-                if (value.len > 0) memcpy(text + name.len, value.data, value.len);
-                stream->trailers[i] = nv_of(bytes_of(text, name.len), bytes_of(text + name.len, value.len));
-                text += name.len + value.len;
-        }
-        stream->trailer_count = count;
-        return true;
-}
-
-static void h2_reset(struct exchange *exchange, enum reset_code code)
-{
-        static const uint32_t codes[] = {
-                [RESET_CANCEL] = NGHTTP2_CANCEL,
-                [RESET_REFUSED] = NGHTTP2_REFUSED_STREAM,
-                [RESET_INTERNAL] = NGHTTP2_INTERNAL_ERROR,
-        };
-        struct h2_stream *stream = stream_of(exchange);
-
-        if (stream->is_reset) return;
-        if (stream->stream.state != STREAM_REPLYING) stream_set_state(&stream->stream, STREAM_REPLYING);
-        stream->is_reset = true;
-        check(stream->h2, nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, codes[code]));
-        wake(stream->h2);
-}
-
-static void h2_respond(struct exchange *exchange, const struct response *response)
-{
-        struct h2_stream *stream = stream_of(exchange);
-        bool is_head = bytes_equal(exchange->head.method, BYTES("HEAD"));
-        bool has_data = !is_head && (response->body.len > 0 || response->trailer_count > 0);
-        bool has_length = response->body.len > 0 && response->trailer_count == 0;
-
-        if (!keep_trailers(stream, response->trailers, response->trailer_count)) {
-                h2_reset(exchange, RESET_INTERNAL);
-                return;
-        }
-        stream_set_state(&stream->stream, STREAM_REPLYING);
-        stream->body = response->body;
-        stream->is_finished = true;
-        /* An answer with trailers is gRPC's, whose clients read neither length nor date. */
-        submit_head(stream, response->status, response->fields, response->field_count, response->trailer_count == 0,
-                    has_length ? &response->body.len : NULL, has_data);
-        wake(stream->h2);
-}
-
-static void h2_start(struct exchange *exchange, int status, const struct field *fields, size_t field_count)
-{
-        struct h2_stream *stream = stream_of(exchange);
-
-        stream->is_in_parts = true;
-        submit_head(stream, status, fields, field_count, false, NULL, true);
-        wake(stream->h2);
-}
-
-static size_t h2_room(const struct exchange *exchange)
-{
-        const struct h2_stream *stream = (const struct h2_stream *)exchange;
-
-        return STREAM_BUFFER_SIZE - (stream->parts_len - stream->parts_start);
-}
-
-static bool grow_parts(struct h2_stream *stream, size_t needed)
-{
-        size_t size = stream->parts_size == 0 ? PARTS_SIZE_MIN : stream->parts_size;
-        uint8_t *parts;
-
-        if (stream->parts_start > 0) {
-                memmove(stream->parts, stream->parts + stream->parts_start, stream->parts_len - stream->parts_start);
-                stream->parts_len -= stream->parts_start;
-                stream->parts_start = 0;
-        }
-        if (needed <= stream->parts_size - stream->parts_len) return true;
-        while (size - stream->parts_len < needed)
-                size *= 2;
-        parts = realloc(stream->parts, size);
-        if (parts == NULL) return false;
-        stream->parts = parts;
-        stream->parts_size = size;
-        return true;
-}
-
-static void resume(struct h2_stream *stream)
-{
-        if (stream->is_deferred) {
-                stream->is_deferred = false;
-                check(stream->h2, nghttp2_session_resume_data(stream->h2->session, stream->id));
-        }
-        wake(stream->h2);
-}
-
-static void h2_write(struct exchange *exchange, struct bytes data)
-{
-        struct h2_stream *stream = stream_of(exchange);
-
-        REQUIRE(stream->is_in_parts && !stream->is_finished && data.len <= h2_room(exchange));
-        if (stream->is_reset || data.len == 0) return;
-        if (data.len > stream->parts_size - stream->parts_len && !grow_parts(stream, data.len)) {
-                h2_reset(exchange, RESET_INTERNAL);
-                return;
-        }
-        memcpy(stream->parts + stream->parts_len, data.data, data.len);
-        stream->parts_len += data.len;
-        stream->wants_writable = h2_room(exchange) == 0;
-        resume(stream);
-}
-
-static void h2_finish(struct exchange *exchange, const struct field *trailers, size_t trailer_count)
-{
-        struct h2_stream *stream = stream_of(exchange);
-
-        REQUIRE(stream->is_in_parts && !stream->is_finished);
-        if (stream->is_reset) return;
-        stream_set_state(&stream->stream, STREAM_REPLYING);
-        if (!keep_trailers(stream, trailers, trailer_count)) {
-                h2_reset(exchange, RESET_INTERNAL);
-                return;
-        }
-        stream->is_finished = true;
-        resume(stream);
-}
-
-static void h2_consume(struct exchange *exchange, size_t len)
-{
-        struct h2_stream *stream = stream_of(exchange);
-
-        REQUIRE(len <= stream->unconsumed);
-        stream->unconsumed -= len;
-        check(stream->h2, nghttp2_session_consume(stream->h2->session, stream->id, len));
-        wake(stream->h2);
-}
-
-static const struct exchange_ops ops = {
-        .consume = h2_consume,
-        .respond = h2_respond,
-        .start = h2_start,
-        .room = h2_room,
-        .write = h2_write,
-        .finish = h2_finish,
-        .reset = h2_reset,
-};
 
 /* ---- The request, from nghttp2 ---- */
 
@@ -473,9 +33,9 @@ static int on_begin_headers_cb(nghttp2_session *session, const nghttp2_frame *fr
                 if (stream != NULL) stream->is_trailers = true;
                 return 0;
         }
-        stream = h2->head_stream = stream_new(h2, frame->hd.stream_id);
+        stream = h2->head_stream = h2_stream_new(h2, frame->hd.stream_id);
         if (stream == NULL) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM (INTERNAL_ERROR) */
-        check(h2, nghttp2_session_set_stream_user_data(session, stream->id, stream));
+        h2_check(h2, nghttp2_session_set_stream_user_data(session, stream->id, stream));
         return 0;
 }
 
@@ -483,7 +43,7 @@ static struct bytes hold(struct h2_stream *stream, nghttp2_rcbuf *rcbuf)
 {
         nghttp2_vec vec = nghttp2_rcbuf_get_buf(rcbuf);
 
-        REQUIRE(stream->held_count < HELD_MAX);
+        REQUIRE(stream->held_count < H2_HELD_MAX);
         nghttp2_rcbuf_incref(rcbuf);
         stream->held[stream->held_count++] = rcbuf;
         return bytes_of(vec.base, vec.len);
@@ -563,19 +123,19 @@ static void refuse_large_head(struct h2_stream *stream)
                 .body = BYTES("{\"error\":\"The request's header fields are too large.\"}"),
         };
 
-        h2_respond(&stream->stream.exchange, &response);
+        exchange_respond(&stream->stream.exchange, &response);
 }
 
 /* RFC 9110 section 10.1.1: the client waits with its body until it hears that we want it. */
 static void send_continue(struct h2_stream *stream)
 {
         const struct request_head *head = &stream->stream.exchange.head;
-        nghttp2_nv nv = nv_of(BYTES(":status"), BYTES("100"));
+        nghttp2_nv nv = h2_nv(BYTES(":status"), BYTES("100"));
 
         if (head->counts[HEADER_EXPECT] != 1 || !bytes_equal(head->values[HEADER_EXPECT], BYTES("100-continue")))
                 return;
-        check(stream->h2,
-              nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NULL, &nv, 1, NULL));
+        h2_check(stream->h2,
+                 nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NULL, &nv, 1, NULL));
 }
 
 static void on_head(struct h2_stream *stream, bool has_body)
@@ -606,9 +166,9 @@ static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
                 spend_control(h2);
         else if (h2->is_draining)
-                check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-                                                nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR,
-                                                NULL, 0));
+                h2_check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                                                   nghttp2_session_get_last_proc_stream_id(h2->session),
+                                                   NGHTTP2_NO_ERROR, NULL, 0));
 }
 
 static int on_frame_recv_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -660,12 +220,12 @@ static int on_data_cb(nghttp2_session *session, uint8_t flags, int32_t id, const
 
         (void)flags;
         if (stream == NULL) {
-                check(h2, nghttp2_session_consume_connection(session, len));
+                h2_check(h2, nghttp2_session_consume_connection(session, len));
         } else if (stream_is_open(&stream->stream)) {
                 stream->unconsumed += len;
                 stream_data(&stream->stream, bytes_of(data, len));
         } else { /* answered already: the connection's credit comes back, the stream's does not, so the upload ends */
-                check(h2, nghttp2_session_consume_connection(session, len));
+                h2_check(h2, nghttp2_session_consume_connection(session, len));
         }
         return 0;
 }
@@ -679,11 +239,30 @@ static int on_stream_close_cb(nghttp2_session *session, int32_t id, uint32_t err
         (void)error_code;
         if (h2->head_stream == stream) h2->is_in_block = false;
         if (stream == NULL) return 0;
-        if (stream->unconsumed > 0) check(h2, nghttp2_session_consume_connection(session, stream->unconsumed));
+        if (stream->unconsumed > 0) h2_check(h2, nghttp2_session_consume_connection(session, stream->unconsumed));
         is_abandoned = !stream->is_end_sent && !stream->is_reset;
-        stream_free(stream);
+        h2_stream_free(stream);
         if (is_abandoned && !budget_spend(&h2->resets, host_now_ns(h2->host)))
                 end_for_abuse(h2, "flood of abandoned streams");
+        return 0;
+}
+
+static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+        struct h2 *h2 = user_data;
+        struct h2_stream *stream;
+
+        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+            h2->carrier.complaint == NULL)
+                h2->carrier.complaint = nghttp2_http2_strerror(frame->goaway.error_code);
+        if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
+        if (frame->hd.type == NGHTTP2_DATA) budget_earn(&h2->controls, H2_CONTROLS_PER_DATA);
+        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        if (stream == NULL) return 0;
+        stream->is_end_sent = true;
+        if (!stream->is_ended)
+                h2_check(h2, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR));
         return 0;
 }
 
@@ -699,7 +278,7 @@ static void h2_receive(struct carrier *carrier, struct bytes bytes)
         taken = nghttp2_session_mem_recv(h2->session, bytes.data, bytes.len);
         if (taken < 0) {
                 carrier->complaint = nghttp2_strerror((int)taken);
-                fail(h2);
+                h2_fail(h2);
         }
         h2->is_inside = false;
 }
@@ -714,7 +293,8 @@ static bool notify_writable(struct h2 *h2)
 
         for (stream = h2->streams; stream != NULL; stream = next) {
                 next = stream->next;
-                if (!stream->wants_writable || h2_room(&stream->stream.exchange) < STREAM_BUFFER_SIZE / 2) continue;
+                if (!stream->wants_writable || exchange_room(&stream->stream.exchange) < STREAM_BUFFER_SIZE / 2)
+                        continue;
                 stream->wants_writable = false;
                 is_any = true;
                 call_on_writable(&stream->stream.exchange);
@@ -729,7 +309,7 @@ static void h2_produce(struct carrier *carrier, struct output *output)
         h2->is_inside = true;
         h2->output = output;
         h2->is_output_full = false;
-        while (!h2->is_failed && output_room(output) >= 2 * FRAME_SIZE_MAX) {
+        while (!h2->is_failed && output_room(output) >= 2 * H2_FRAME_SIZE_MAX) {
                 const uint8_t *data;
                 ssize_t len = nghttp2_session_mem_send(h2->session, &data);
 
@@ -737,7 +317,7 @@ static void h2_produce(struct carrier *carrier, struct output *output)
                         output_put(output, bytes_of(data, (size_t)len));
                 } else if (len < 0) {
                         carrier->complaint = nghttp2_strerror((int)len);
-                        fail(h2);
+                        h2_fail(h2);
                 } else if (h2->is_output_full || !notify_writable(h2)) {
                         break;
                 }
@@ -749,7 +329,7 @@ static void h2_produce(struct carrier *carrier, struct output *output)
 /* Unlike in HTTP/1.1 nobody half-closes: the peer is gone, and watches must not outlive it. */
 static void h2_end_input(struct carrier *carrier)
 {
-        fail(h2_of(carrier));
+        h2_fail(h2_of(carrier));
 }
 
 static bool h2_wants_read(const struct carrier *carrier)
@@ -775,7 +355,8 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
         if (h2->is_in_block) return CARRIER_HEAD;
         if (h2->streams == NULL) return CARRIER_IDLE;
         for (stream = h2->streams; stream != NULL; stream = stream->next) {
-                if ((stream->is_in_parts || stream->stream.state == STREAM_REPLYING) && unsent(stream).len > 0)
+                if ((stream->is_in_parts || stream->stream.state == STREAM_REPLYING) &&
+                    h2_stream_unsent(stream).len > 0)
                         return CARRIER_SENDING;
         }
         return CARRIER_BUSY;
@@ -787,9 +368,9 @@ static void h2_drain(struct carrier *carrier)
 
         if (h2->is_draining || h2->is_failed) return;
         h2->is_draining = true;
-        check(h2, nghttp2_submit_shutdown_notice(h2->session));
-        check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
-        wake(h2);
+        h2_check(h2, nghttp2_submit_shutdown_notice(h2->session));
+        h2_check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
+        h2_wake(h2);
 }
 
 static void h2_free(struct carrier *carrier)
@@ -798,7 +379,7 @@ static void h2_free(struct carrier *carrier)
 
         h2->is_inside = true;
         while (h2->streams != NULL)
-                stream_free(h2->streams);
+                h2_stream_free(h2->streams);
         nghttp2_session_del(h2->session);
         free(h2);
 }
@@ -852,7 +433,7 @@ static void *memory_realloc(void *old, size_t size, void *user_data)
         memory = malloc(sizeof h2->reserve);
         if (memory != NULL || h2->is_reserve_used) return memory;
         h2->is_reserve_used = true;
-        fail(h2);
+        h2_fail(h2);
         return h2->reserve;
 }
 
@@ -871,7 +452,7 @@ static int session_new(struct h2 *h2)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_cb);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close_cb);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send_cb);
-        nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data_cb);
+        nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_stream_send_cb);
         error = nghttp2_option_new(&option);
         if (error == 0) {
                 nghttp2_option_set_no_auto_window_update(option, 1);
