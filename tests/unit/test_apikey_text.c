@@ -5,7 +5,7 @@
 #include "tests/lib/test.h"
 
 /* Made by hand from the documented form: CRC-32 of the 32 characters, by zlib, in base62. */
-#define GOOD "allod_sk_0123456789ABCDEFGHIJKLMNOPQRSTUV1ggZdL"
+static const char good[] = "allod_sk_0123456789ABCDEFGHIJKLMNOPQRSTUV1ggZdL";
 
 static enum result check(const char *text)
 {
@@ -16,8 +16,8 @@ static enum result check(const char *text)
 static void test_known_key(void **state)
 {
         (void)state;
-        assert_int_equal(strlen(GOOD), APIKEY_TEXT_LEN);
-        assert_int_equal(check(GOOD), R_OK);
+        assert_int_equal(strlen(good), APIKEY_TEXT_LEN);
+        assert_int_equal(check(good), R_OK);
 }
 
 /* Any single character of ours that is wrong, missing or doubled is found out. */
@@ -30,16 +30,16 @@ static void test_typos(void **state)
         (void)state;
         for (i = sizeof APIKEY_PREFIX - 1; i < APIKEY_TEXT_LEN; i++) {
                 for (j = 0; j < sizeof wrong; j++) {
-                        memcpy(text, GOOD, APIKEY_TEXT_LEN + 1);
+                        memcpy(text, good, APIKEY_TEXT_LEN + 1);
                         if (text[i] == wrong[j]) continue;
                         text[i] = wrong[j];
                         assert_int_equal(check(text), R_UNAUTHENTICATED);
                 }
-                memcpy(text, GOOD, i);
-                memcpy(text + i, GOOD + i + 1, APIKEY_TEXT_LEN - i);
+                memcpy(text, good, i);
+                memcpy(text + i, good + i + 1, APIKEY_TEXT_LEN - i);
                 assert_int_equal(check(text), R_UNAUTHENTICATED);
-                memcpy(text, GOOD, i + 1);
-                memcpy(text + i + 1, GOOD + i, APIKEY_TEXT_LEN - i + 1);
+                memcpy(text, good, i + 1);
+                memcpy(text + i + 1, good + i, APIKEY_TEXT_LEN - i + 1);
                 assert_int_equal(check(text), R_UNAUTHENTICATED);
         }
         assert_int_equal(check(APIKEY_PREFIX), R_UNAUTHENTICATED);

@@ -4,6 +4,7 @@
 
 #include "engine/admin.h"
 #include "engine/limits.h"
+#include "engine/profile.h"
 #include "engine/scope.h"
 #include "tests/lib/test.h"
 #include "tests/lib/world.h"
@@ -592,6 +593,67 @@ static void test_absent_member(void **state)
         assert_int_equal(remove_member(&ann.who, team, &bob), R_ABSENT);
 }
 
+/* ---- What only a store that was restored in part may hold ---- */
+
+/* Put a pointer into Bob's own scope that no member row stands behind; and take it away. */
+static enum result put_pointer(struct txn *txn, void *arg)
+{
+        const struct row pointer = {.kind = ROW_MEMBERSHIP, .id = *(const struct uuid *)arg};
+        const struct scope *self;
+        enum result r;
+
+        if ((r = scope_open_personal(txn, &bob.who, &self)) != R_OK) return r;
+        return scope_put(self, &pointer, 0, (struct bytes){0});
+}
+
+static enum result delete_pointer(struct txn *txn, void *arg)
+{
+        const struct row pointer = {.kind = ROW_MEMBERSHIP, .id = *(const struct uuid *)arg};
+        const struct scope *self;
+        enum result r;
+
+        if ((r = scope_open_personal(txn, &bob.who, &self)) != R_OK) return r;
+        return scope_delete(self, &pointer);
+}
+
+/* A pointer without a member row makes nobody a member, and does not show in a list. */
+static void test_pointer_alone(void **state)
+{
+        struct uuid team = world_add_team(&world, &ann);
+
+        (void)state;
+        (void)world_add_team(&world, &bob);
+        assert_int_equal(world_update(&world, put_pointer, &team), R_OK);
+        assert_int_equal(list(&bob.who, 0, "")->n_teams, 1);
+        assert_int_equal(get(&bob.who, team), R_NOT_MEMBER);
+        assert_int_equal(world_update(&world, delete_pointer, &team), R_OK);
+}
+
+static enum result forget_bob(struct txn *txn, void *arg)
+{
+        const struct scope *self;
+        enum result r;
+
+        (void)arg;
+        if ((r = scope_open_personal(txn, &bob.who, &self)) != R_OK) return r;
+        return profile_delete(self);
+}
+
+/* A member whose user is no more can be demoted and removed, and does not keep a team from being deleted. */
+static void test_member_without_user(void **state)
+{
+        struct uuid team = world_add_team(&world, &ann), other = world_add_team(&world, &ann);
+
+        (void)state;
+        world_add_member(&world, team, &bob, OWNER);
+        world_add_member(&world, other, &bob, OWNER);
+        assert_int_equal(world_update(&world, forget_bob, NULL), R_OK);
+        assert_int_equal(set_role(&ann.who, team, &bob, MEMBER), R_OK);
+        assert_int_equal(remove_member(&ann.who, team, &bob), R_OK);
+        assert_int_equal(delete_team(&ann.who, other, ""), R_OK);
+        assert_int_equal(get(&ann.who, team), R_OK);
+}
+
 /* ---- Changes ---- */
 
 struct changes {
@@ -672,6 +734,8 @@ int main(void)
                 TEAM_TEST(test_last_owner),
                 TEAM_TEST(test_changes_hold_at_once),
                 TEAM_TEST(test_absent_member),
+                TEAM_TEST(test_pointer_alone),
+                TEAM_TEST(test_member_without_user),
                 TEAM_TEST(test_change_rows),
         };
 
