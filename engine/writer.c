@@ -281,6 +281,7 @@ static enum result run_alone(struct writer *writer, bool frees_space, const stru
         }
         if (is_defect(txn, r)) {
                 txn_abort(txn);
+                if (r == R_NO_MEMORY) return r; /* halfway, and by no fault of the function's */
                 report_event(writer, WRITER_DEFECT, r);
                 return R_DEFECT;
         }
