@@ -72,9 +72,11 @@ struct world_method {
         static enum result run_##verb(struct txn *txn, void *arg)                                                      \
         {                                                                                                              \
                 struct world_run *run = arg;                                                                           \
+                enum result r;                                                                                         \
                                                                                                                        \
                 message_init(run->reply, txn_arena(txn), 256);                                                         \
-                return verb(txn, run->who, run->request, run->reply);                                                  \
+                r = verb(txn, run->who, run->request, run->reply);                                                     \
+                return r != R_OK ? r : message_finish(run->reply);                                                     \
         }                                                                                                              \
         static const struct world_method method_##verb = {#verb, update, check_##verb, run_##verb}
 

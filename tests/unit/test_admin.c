@@ -7,6 +7,7 @@
 #include "engine/limits.h"
 #include "engine/scope.h"
 #include "engine/team.h"
+#include "tests/lib/heap.h"
 #include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
@@ -566,6 +567,26 @@ static enum result fill_user(struct txn *txn, void *arg)
         return R_OK;
 }
 
+/* Wherever memory runs out on the way, the answer says so. */
+static void try_to_delete_short_of_memory(const struct person *person)
+{
+        Allod__V1__DeleteUserRequest request = ALLOD__V1__DELETE_USER_REQUEST__INIT;
+        unsigned long n, count;
+        enum result r;
+
+        request.id = (char *)person->text;
+        for (n = 1;; n++) {
+                heap_fail_at(n);
+                r = world_try(&world, &method_admin_delete_user, &world.admin, &request);
+                count = heap_count();
+                heap_fail_at(0);
+                if (count < n) break;
+                assert_int_equal(r, R_NO_MEMORY);
+        }
+        assert_int_equal(r, R_OK);
+        assert_true(n > 2);
+}
+
 /* A user is in a bounded number of teams, and can be deleted out of all of them in one step. */
 static void test_user_in_many_teams(void **state)
 {
@@ -580,6 +601,8 @@ static void test_user_in_many_teams(void **state)
         assert_int_equal(delete_user(bob.text), R_WRONG_STATE);
         assert_int_equal(delete_user(ann.text), R_WRONG_STATE);
         assert_int_equal(delete_team(team_text), R_OK);
+        try_to_delete_short_of_memory(&ann);
+        assert_int_equal(teams_of(&ann), PAGE_ROWS_DEFAULT);
         assert_int_equal(delete_user(ann.text), R_OK);
         world_check(&world);
 }

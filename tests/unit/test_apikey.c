@@ -167,9 +167,9 @@ static void test_expiry(void **state)
         assert_string_equal(world.fault.fields[0].path, "expires_at");
         assert_int_equal(create(&ann.who, "short-lived", now_s + 1000, &key), R_OK);
         assert_int_equal(list(&key.who), R_OK);
-        world.ahead_ms = 900 * 1000;
+        world.ahead_ms = 900000;
         assert_int_equal(list(&key.who), R_OK);
-        world.ahead_ms = 1001 * 1000;
+        world.ahead_ms = 1001000;
         assert_int_equal(list(&key.who), R_UNAUTHENTICATED);
         assert_int_equal(revoke_key(&key.who, key.id), R_UNAUTHENTICATED);
         assert_int_equal(list(&ann.who), R_OK);
