@@ -20,12 +20,13 @@ PRIVATE_HEADERS = {
     "engine/backend_private.h": {"backend", "lmdb"},
     "engine/caller_private.h": {"caller", "scope_open", "txn"},
     "engine/scope_private.h": {"scope", "scope_open", "scan", "page_token", "caller", "chore", "purge"},
-    "engine/store_private.h": {"store", "writer", "txn", "page_token", "caller", "chore", "purge"},
-    "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "chore", "purge"},
+    "engine/store_private.h": {"store", "writer", "batch", "txn", "page_token", "caller", "chore", "purge"},
+    "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "batch", "chore", "purge"},
+    "engine/writer_private.h": {"writer", "batch"},
 }
 
 # Only what wires a transaction or a store, and the scopes and scans in it, may name a row of the store by its bytes.
-BACKEND_CALLERS = {"backend", "lmdb", "scope", "scan", "page_token", "txn", "store"}
+BACKEND_CALLERS = {"backend", "lmdb", "scope", "scan", "txn", "store"}
 # What opens no transaction: the version for --version.
 BACKEND_HARMLESS = {"backend_version"}
 
@@ -35,6 +36,13 @@ DOORS = {
     "txn_put": {"scope", "writer", "purge"},
     "txn_delete": {"scope", "writer", "purge"},
     "txn_cursor": {"scope", "scan"},
+    "txn_first": {"purge"},
+    "txn_run": {"batch"},
+    "txn_begin": {"batch"},
+    "txn_commit": {"batch"},
+    "caller_resolve": {"scope_open"},
+    "scope_seek": {"scope_open", "purge"},
+    "scope_seek_from": {"scope_open"},
     "scope_new": {"scope_open"},
     "scope_identity_get": {"caller", "scope_open"},
     "scope_system": {"chore"},
