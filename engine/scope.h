@@ -158,7 +158,8 @@ enum change_operation {
         CHANGE_LOOK = 4, /* an administrator read */
 };
 
-/* Write the change row for one primary record that this function touches, and get the revision to put it with. */
+/* Write the change row for one primary record that this function touches, and get the revision to put it with. Counts
+ * as a put. */
 enum result scope_change(const struct scope *scope, enum change_operation operation, const struct row *row,
                          uint64_t *revision) MUST_USE;
 

@@ -5,6 +5,7 @@
 #include "store/v1/store.pb.h"
 #include "tests/lib/abort.h"
 #include "tests/lib/fixture.h"
+#include "tests/lib/heap.h"
 #include "tests/lib/test.h"
 
 #include <allod/v1/team.pb-c.h>
@@ -742,6 +743,74 @@ static void test_page_tokens(void **state)
         check_token(other, R_BAD_ARGUMENT);
 }
 
+/* ---- No memory ---- */
+
+static enum result open_and_page(struct txn *txn, void *arg)
+{
+        const struct row row = row_of(ROW_JOB);
+        const struct scope *scope;
+        const char *token;
+        enum result r;
+
+        (void)arg;
+        if ((r = scope_open(txn, &fixture.as_team, RIGHT_READ, &scope)) != R_OK) return r;
+        return scope_page_token(scope, &row, LIST, &token);
+}
+
+static enum result open_and_put(struct txn *txn, void *arg)
+{
+        const struct row row = row_of(ROW_APP);
+        const struct scope *scope;
+        uint64_t revision;
+        enum result r;
+
+        (void)arg;
+        if ((r = scope_open(txn, &fixture.as_team, RIGHT_CREATE, &scope)) != R_OK) return r;
+        if ((r = scope_change(scope, CHANGE_CREATE, &row, &revision)) != R_OK) return r;
+        return scope_put(scope, &row, revision, BYTES("app"));
+}
+
+static enum result run_view_whole(void)
+{
+        const struct txn_input input = fixture_input(&fixture);
+        struct view *view;
+        enum result r;
+
+        if ((r = view_open(fixture.store, &view)) != R_OK) return r;
+        r = view_run(view, &input, open_and_page, NULL);
+        view_close(view);
+        return r;
+}
+
+/* Each allocation that fails is told as such, changes nothing and leaves nothing behind. */
+static void test_no_memory(void **state)
+{
+        struct rows rows = {&fixture.as_team, true, 0};
+        unsigned failed = 0;
+        enum result r;
+        unsigned n;
+
+        (void)state;
+        for (n = 1, r = R_NO_MEMORY; r != R_OK; n++) {
+                arena_fini(&fixture.arena);
+                arena_init(&fixture.arena, NULL, FIXTURE_ARENA_MAX);
+                heap_fail_at(n);
+                r = run_view_whole();
+                heap_fail_at(0);
+                assert_true(r == R_OK || r == R_NO_MEMORY);
+                failed += r != R_OK;
+        }
+        assert_true(failed >= 3); /* view, table of callers, arena */
+        for (n = 1, r = R_NO_MEMORY; r != R_OK; n++) {
+                assert_int_equal(fixture_view(&fixture, find_all, &rows), R_OK);
+                assert_int_equal(rows.count, 0);
+                heap_fail_at(n);
+                r = fixture_update(&fixture, open_and_put, NULL);
+                heap_fail_at(0);
+                assert_true(r == R_OK || r == R_NO_MEMORY);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -757,6 +826,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_invitations, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_inbox_is_bounded, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_page_tokens, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
