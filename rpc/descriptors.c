@@ -122,7 +122,7 @@ static bool take_name(struct bytes *rest, const char *name)
         size_t len = name == NULL ? 0 : strlen(name);
 
         if (len == 0 || rest->len < len || memcmp(rest->data, name, len) != 0) return false;
-        if (rest->len > len && rest->data[len] != '.') return false;
+        if (rest->len > len && (rest->data[len] != '.' || rest->len == len + 1)) return false;
         rest->data += len;
         rest->len -= len;
         if (rest->len > 0) {

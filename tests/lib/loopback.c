@@ -95,6 +95,7 @@ static void append_fields(struct asked *asked, const struct field *fields, size_
         size_t len = asked->fields == NULL ? 0 : strlen(asked->fields);
         size_t i;
 
+        if (asked->loopback->is_deaf) return;
         for (i = 0; i < count; i++) {
                 append(&asked->fields, &len, fields[i].name.data, fields[i].name.len);
                 append(&asked->fields, &len, ": ", 2);
@@ -107,6 +108,7 @@ static void append_body(struct asked *asked, struct bytes data)
 {
         char *body = (char *)asked->body;
 
+        if (asked->loopback->is_deaf) return;
         append(&body, &asked->body_len, data.data, data.len);
         asked->body = (uint8_t *)body;
 }

@@ -33,6 +33,7 @@ struct loopback {
         struct peer peer;
         int64_t now_ns;
         struct host_timer *timer; /* the one that was set last */
+        bool is_deaf;             /* nothing of an answer is kept but its status, so that only our own code allocates */
 };
 
 /* One exchange, as its carrier saw it. Texts are NUL-terminated. */

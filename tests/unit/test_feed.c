@@ -1,0 +1,462 @@
+/* Streams: health and reflection, slow readers, the end of the server. */
+#include "rpc/feed.h"
+
+#include <stdlib.h>
+
+#include "grpc/health/v1/health.pb-c.h"
+#include "grpc/reflection/v1/reflection.pb-c.h"
+#include "rpc/call.h"
+#include "rpc/descriptors.h"
+#include "rpc/limits.h"
+#include "tests/lib/loopback.h"
+#include "tests/lib/test.h"
+
+#define GRPC    "content-type: application/grpc\n"
+#define CHECK   "/grpc.health.v1.Health/Check"
+#define WATCH   "/grpc.health.v1.Health/Watch"
+#define REFLECT "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
+typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
+
+static struct loopback loopback;
+
+static int set_up(void **state)
+{
+        (void)state;
+        loopback_init(&loopback);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        (void)state;
+        loopback_fini(&loopback);
+        return 0;
+}
+
+/* "\x08\x01" */
+static void assert_health(const struct asked *asked, size_t index, int status)
+{
+        size_t at = index * (GRPC_PREFIX_LEN + 2);
+
+        assert_true(asked->body_len >= at + GRPC_PREFIX_LEN + 2);
+        assert_memory_equal(asked->body + at, "\0\0\0\0\x02\x08", 6);
+        assert_int_equal(asked->body[at + 6], status);
+}
+
+static void test_check(void **state)
+{
+        /* The server, each service on this plane, and nothing else. */
+        static const struct {
+                const char *message;
+                size_t len;
+                int code, status;
+        } rows[] = {
+                {"", 0, GRPC_OK, 1},
+                {"\x0a\x13"
+                 "allod.v1.AppService",
+                 21, GRPC_OK, 1},
+                {"\x0a\x15"
+                 "grpc.health.v1.Health",
+                 23, GRPC_OK, 1},
+                {"\x0a\x15"
+                 "allod.v1.AdminService",
+                 23, GRPC_NOT_FOUND, 0},
+                {"\x0a\x04"
+                 "nope",
+                 6, GRPC_NOT_FOUND, 0},
+                {"\xff", 1, GRPC_INVALID_ARGUMENT, 0},
+        };
+        struct asked asked;
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+                loopback_call(&loopback, &asked, CHECK, "", bytes_of(rows[i].message, rows[i].len));
+                assert_int_equal(loopback_grpc_status(&asked), rows[i].code);
+                if (rows[i].code == GRPC_OK) assert_health(&asked, 0, rows[i].status);
+                loopback_close(&asked);
+        }
+        loopback.host.is_draining = true;
+        loopback_call(&loopback, &asked, CHECK, "", BYTES(""));
+        assert_health(&asked, 0, 2);
+        loopback_close(&asked);
+        loopback_begin(&loopback, &asked, "POST", CHECK, GRPC, false);
+        loopback_end(&asked);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_INVALID_ARGUMENT);
+        loopback_close(&asked);
+}
+
+static void watch(struct asked *asked, struct bytes frame)
+{
+        loopback_begin(&loopback, asked, "POST", WATCH, GRPC, true);
+        loopback_data(asked, frame);
+        loopback_end(asked);
+        assert_true(asked->is_started);
+        assert_false(asked->is_finished);
+}
+
+static void test_watch(void **state)
+{
+        /* The status at once, and when the server drains the next one and the end. */
+        struct asked known, unknown, gone;
+
+        (void)state;
+        watch(&known, BYTES("\0\0\0\0\0"));
+        watch(&unknown, BYTES("\0\0\0\0\x03\x0a\x01x"));
+        watch(&gone, BYTES("\0\0\0\0\0"));
+        assert_health(&known, 0, 1);
+        assert_health(&unknown, 0, 3);
+        loopback_close(&gone);
+        loopback.host.is_draining = true;
+        call_on_drain(&loopback.host);
+        assert_health(&known, 1, 2);
+        assert_int_equal(loopback_grpc_status(&known), GRPC_UNAVAILABLE);
+        assert_int_equal(loopback_grpc_status(&unknown), GRPC_UNAVAILABLE);
+        loopback_close(&known);
+        loopback_close(&unknown);
+}
+
+/* ---- Reflection ---- */
+
+static void ask(struct asked *asked, const reflection_request *request)
+{
+        uint8_t frame[512];
+        size_t len = protobuf_c_message_pack(&request->base, frame + GRPC_PREFIX_LEN);
+
+        grpc_prefix_write(frame, len);
+        loopback_data(asked, bytes_of(frame, GRPC_PREFIX_LEN + len));
+}
+
+static reflection_response *answer_of(struct asked *asked)
+{
+        reflection_response *response;
+        struct bytes message = loopback_message(asked);
+
+        response = grpc__reflection__v1__server_reflection_response__unpack(NULL, message.len, message.data);
+        assert_non_null(response);
+        asked->body_len = 0;
+        return response;
+}
+
+static reflection_response *reflect(struct asked *asked, reflection_request *request)
+{
+        ask(asked, request);
+        return answer_of(asked);
+}
+
+static void free_answer(reflection_response *response)
+{
+        grpc__reflection__v1__server_reflection_response__free_unpacked(response, NULL);
+}
+
+/* The parts of a oneof share their place in C. */
+static bool is_files(const reflection_response *response)
+{
+        return response->message_response_case ==
+               GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+}
+
+static int error_of(const reflection_response *response)
+{
+        if (response->message_response_case !=
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE)
+                return 0;
+        return response->error_response->error_code;
+}
+
+static void begin_reflection(struct asked *asked)
+{
+        loopback_begin(&loopback, asked, "POST", REFLECT, GRPC, true);
+}
+
+static void test_services(void **state)
+{
+        /* The services of the plane, by name. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        reflection_response *response;
+        struct asked asked;
+        char host[] = "h";
+        size_t i;
+
+        (void)state;
+        request.message_request_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES;
+        request.list_services = request.host = host;
+        begin_reflection(&asked);
+        response = reflect(&asked, &request);
+        assert_string_equal(response->valid_host, "h");
+        assert_string_equal(response->original_request->list_services, "h");
+        assert_int_equal(response->list_services_response->n_service, service_count - 1);
+        for (i = 0; i < response->list_services_response->n_service; i++)
+                assert_string_not_equal(response->list_services_response->service[i]->name, "allod.v1.AdminService");
+        free_answer(response);
+        loopback_end(&asked);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_OK);
+        loopback_close(&asked);
+}
+
+static void test_symbols(void **state)
+{
+        /* Every service, method, message, field and enum value of ours is found, with all that its file imports. */
+        static const char *const symbols[] = {"allod.v1.AppService",
+                                              "allod.v1.AppService.GetApp",
+                                              "allod.v1.App",
+                                              "allod.v1.App.name",
+                                              "allod.v1.App.owner",
+                                              "allod.v1.GpuTier",
+                                              "allod.v1.GPU_TIER_BASIC",
+                                              "google.protobuf.FieldDescriptorProto.Type",
+                                              "google.protobuf.DescriptorProto.ExtensionRange",
+                                              "google.api.http",
+                                              "grpc.health.v1.Health.Watch"};
+        static const char *const absent[] = {"allod.v1",
+                                             "allod.v1.Ap",
+                                             "allod.v1.App.nam",
+                                             ".allod.v1.App",
+                                             "allod.v1.App.",
+                                             "App",
+                                             "",
+                                             "allod.v1.AppService.GetApp.x"};
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        struct asked asked;
+        size_t i;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL;
+        begin_reflection(&asked);
+        for (i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+                reflection_response *response;
+
+                request.file_containing_symbol = (char *)(uintptr_t)symbols[i];
+                response = reflect(&asked, &request);
+                if (!is_files(response)) fail_msg("%s", symbols[i]);
+                assert_true(response->file_descriptor_response->n_file_descriptor_proto >= 1);
+                free_answer(response);
+        }
+        for (i = 0; i < sizeof absent / sizeof *absent; i++) {
+                reflection_response *response;
+
+                request.file_containing_symbol = (char *)(uintptr_t)absent[i];
+                response = reflect(&asked, &request);
+                if (error_of(response) != GRPC_NOT_FOUND) fail_msg("%s", absent[i]);
+                free_answer(response);
+        }
+        loopback_close(&asked);
+}
+
+static void test_files(void **state)
+{
+        /* Each file comes with everything it needs to be built, itself first. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        struct asked asked;
+        size_t i, j;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME;
+        begin_reflection(&asked);
+        for (i = 0; i < descriptor_file_count(); i++) {
+                const Google__Protobuf__FileDescriptorProto *file = descriptor_file_at(i)->content;
+                reflection_response *response;
+                Grpc__Reflection__V1__FileDescriptorResponse *files;
+
+                request.file_by_filename = file->name;
+                response = reflect(&asked, &request);
+                assert_true(is_files(response));
+                files = response->file_descriptor_response;
+                assert_true(files->n_file_descriptor_proto > file->n_dependency);
+                assert_memory_equal(files->file_descriptor_proto[0].data, descriptor_file_at(i)->encoded.data,
+                                    descriptor_file_at(i)->encoded.len);
+                for (j = 0; j < file->n_dependency; j++) {
+                        size_t index, k;
+
+                        assert_int_equal(descriptor_file_find(bytes_of_text(file->dependency[j]), &index), R_OK);
+                        for (k = 0; k < files->n_file_descriptor_proto; k++)
+                                if (bytes_equal(bytes_of(files->file_descriptor_proto[k].data,
+                                                         files->file_descriptor_proto[k].len),
+                                                descriptor_file_at(index)->encoded))
+                                        break;
+                        assert_true(k < files->n_file_descriptor_proto);
+                }
+                free_answer(response);
+        }
+        loopback_close(&asked);
+}
+
+static void test_extensions(void **state)
+{
+        /* The one extension that we use, by number and in the list of its type. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        Grpc__Reflection__V1__ExtensionRequest extension = GRPC__REFLECTION__V1__EXTENSION_REQUEST__INIT;
+        reflection_response *response;
+        struct asked asked;
+        char type[] = "google.protobuf.MethodOptions";
+
+        (void)state;
+        begin_reflection(&asked);
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION;
+        request.file_containing_extension = &extension;
+        extension.containing_type = type;
+        extension.extension_number = 72295728;
+        response = reflect(&asked, &request);
+        assert_true(is_files(response));
+        free_answer(response);
+        extension.extension_number = 1;
+        response = reflect(&asked, &request);
+        assert_int_equal(error_of(response), GRPC_NOT_FOUND);
+        free_answer(response);
+
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE;
+        request.all_extension_numbers_of_type = type;
+        response = reflect(&asked, &request);
+        assert_int_equal(response->all_extension_numbers_response->n_extension_number, 1);
+        assert_int_equal(response->all_extension_numbers_response->extension_number[0], 72295728);
+        free_answer(response);
+        type[0] = 'x';
+        response = reflect(&asked, &request);
+        assert_int_equal(error_of(response), GRPC_NOT_FOUND);
+        free_answer(response);
+
+        request.message_request_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST__NOT_SET;
+        response = reflect(&asked, &request);
+        assert_int_equal(error_of(response), GRPC_INVALID_ARGUMENT);
+        free_answer(response);
+        loopback_close(&asked);
+}
+
+static void test_reflection_off(void **state)
+{
+        /* Turned off, it is no method. */
+        struct asked asked;
+
+        (void)state;
+        loopback.host.has_reflection = false;
+        begin_reflection(&asked);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_UNIMPLEMENTED);
+        loopback_close(&asked);
+        loopback_call(&loopback, &asked, CHECK, "", BYTES(""));
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_OK);
+        loopback_close(&asked);
+}
+
+static void test_slow_reader(void **state)
+{
+        /* What the carrier has no room for waits, in order, and the trailers behind it. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        char name[] = "allod/v1/app.proto";
+        struct asked whole, asked;
+        size_t i;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME;
+        request.file_by_filename = name;
+        begin_reflection(&whole);
+        ask(&whole, &request);
+        ask(&whole, &request);
+
+        begin_reflection(&asked);
+        asked.room = 0;
+        ask(&asked, &request);
+        asked.room = 10;
+        ask(&asked, &request);
+        loopback_end(&asked);
+        assert_int_equal(asked.body_len, 0);
+        for (i = 0; !asked.is_finished; i++) {
+                asked.room = i % 1000;
+                call_on_writable(&asked.exchange);
+        }
+        assert_int_equal(asked.body_len, whole.body_len);
+        assert_memory_equal(asked.body, whole.body, whole.body_len);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_OK);
+        loopback_close(&asked);
+        loopback_close(&whole);
+}
+
+static void test_bounds(void **state)
+{
+        /* A reader that never reads, messages without end, a message too large: each ends its stream. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        char name[] = "allod/v1/app.proto";
+        uint8_t prefix[GRPC_PREFIX_LEN];
+        struct asked asked;
+        size_t i;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME;
+        request.file_by_filename = name;
+        begin_reflection(&asked);
+        asked.room = 100;
+        for (i = 0; !asked.is_reset && i < 1000; i++)
+                ask(&asked, &request);
+        assert_true(asked.is_reset);
+        assert_true(i < 1000);
+        loopback_close(&asked);
+
+        request.message_request_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST__NOT_SET;
+        begin_reflection(&asked);
+        for (i = 0; i < FEED_MESSAGES_MAX + 1; i++) {
+                ask(&asked, &request);
+                asked.body_len = 0;
+        }
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_RESOURCE_EXHAUSTED);
+        loopback_close(&asked);
+
+        grpc_prefix_write(prefix, FEED_REQUEST_MAX + 1);
+        begin_reflection(&asked);
+        loopback_data(&asked, bytes_of(prefix, sizeof prefix));
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_RESOURCE_EXHAUSTED);
+        loopback_close(&asked);
+
+        begin_reflection(&asked);
+        loopback_data(&asked, BYTES("\0\0\0\0\5x"));
+        loopback_end(&asked);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_INVALID_ARGUMENT);
+        loopback_close(&asked);
+}
+
+static void test_split(void **state)
+{
+        /* Two requests, cut at every byte, get two answers. */
+        static const uint8_t frames[] = "\0\0\0\0\x03\x3a\x01x\0\0\0\0\x03\x3a\x01y";
+        size_t len = sizeof frames - 1;
+        size_t body_len = 0;
+        size_t cut;
+
+        (void)state;
+        for (cut = 0; cut <= len; cut++) {
+                struct asked asked;
+
+                begin_reflection(&asked);
+                loopback_data(&asked, bytes_of(frames, cut));
+                loopback_data(&asked, bytes_of(frames + cut, len - cut));
+                loopback_end(&asked);
+                assert_int_equal(loopback_grpc_status(&asked), GRPC_OK);
+                assert_true(asked.body_len > 0 && (cut == 0 || asked.body_len == body_len));
+                body_len = asked.body_len;
+                loopback_close(&asked);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_watch, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_services, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_symbols, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_files, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_extensions, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_reflection_off, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_slow_reader, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
