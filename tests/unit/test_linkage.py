@@ -59,7 +59,7 @@ LAST_WORDS_SYMBOLS = {"fprintf", "__fprintf_chk", "fwrite", "stderr", "abort"}
 # System libraries, by header, and the only objects that may include it.
 LIBRARIES = {
     "lmdb.h": {"engine/lmdb"},
-    "nghttp2/nghttp2.h": {"rpc/h2", "rpc/client"},
+    "nghttp2/nghttp2.h": {"rpc/h2", "rpc/h2_stream", "rpc/client"},
     "llhttp.h": {"rpc/h1"},
 }
 
