@@ -16,7 +16,7 @@ const struct service *const services[] = {
         &admin_service, &health_service, &reflection_service, &reflection_alpha_service,
 };
 
-const size_t service_count = sizeof services / sizeof *services;
+const size_t service_count = sizeof services / sizeof services[0];
 
 /* ---- The index: open addressing, at most a quarter full, so that a look-up is a compare or two ---- */
 

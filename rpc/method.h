@@ -87,8 +87,8 @@ struct invocation {
         struct message reply; /* R_OK: what it answers, in the arena of the transaction's input */
 };
 
-/* A txn_fn. */
-enum result invocation_run(struct txn *txn, void *invocation) MUST_USE;
+/* A txn_fn; the argument is the invocation. */
+enum result invocation_run(struct txn *txn, void *argument) MUST_USE;
 
 /* What a run of the method depends on: the time, and an id and a seed where the method may need them. R_IO: the system
  * gave no randomness. */

@@ -52,7 +52,7 @@ static void add_path(struct reader *reader, const char *path)
 {
         if (reader->mask == NULL) return;
         REQUIRE(reader->mask->n_paths < MASK_PATHS_MAX);
-        reader->mask->paths[reader->mask->n_paths++] = (char *)(uintptr_t)path;
+        reader->mask->paths[reader->mask->n_paths++] = (char *)path;
 }
 
 /* A string; null leaves *out alone. */
@@ -68,7 +68,7 @@ static enum result read_text(struct reader *reader, const char *path, char **out
         r = json_string_decode(reader->arena, reader->scan.span, &text);
         if (r == R_BAD_ARGUMENT)
                 return fault_field(reader->fault, path, "must hold neither \\u0000 nor a lone surrogate");
-        if (r == R_OK) *out = (char *)(uintptr_t)text.data;
+        if (r == R_OK) *out = (char *)text.data;
         return r;
 }
 
@@ -96,7 +96,7 @@ static enum result read_gpu_tier(struct reader *reader)
         static const char *const names[] = {"BASIC", "STANDARD", "PERFORMANCE"};
         static const char path[] = "configuration.gpu_tier";
         static const char rule[] = "must be one of BASIC, STANDARD or PERFORMANCE";
-        char *text = NULL;
+        char *text = reader->app->etag; /* "" */
         bool is_null;
         enum result r;
         size_t i;
@@ -288,7 +288,7 @@ static enum result read_tools(struct reader *reader)
         if ((r = json_write_finish(&tools, &text)) != R_OK) return r;
         text = arena_dup(reader->arena, text);
         if (text.data == NULL) return R_NO_MEMORY;
-        reader->app->workflow->tools = (char *)(uintptr_t)text.data;
+        reader->app->workflow->tools = (char *)text.data;
         add_path(reader, "workflow.tools");
         return R_OK;
 }

@@ -20,7 +20,7 @@ static enum result read_input(struct json_scan *scan, struct arena *arena, struc
                                             : fault_field(fault, "input", "must be a JSON object");
         document = json_copy_document(arena, span);
         if (document.data == NULL) return R_NO_MEMORY;
-        *input = (char *)(uintptr_t)document.data;
+        *input = (char *)document.data;
         return R_OK;
 }
 

@@ -116,7 +116,8 @@ static void test_order_rest(void **state)
                 struct asked asked;
 
                 loopback_ask(&loopback, &asked, rows[i].method, rows[i].target, expand(rows[i].headers), rows[i].body);
-                if (asked.status != rows[i].status || (rows[i].text != NULL && strcmp(error_of(&asked), rows[i].text)))
+                if (asked.status != rows[i].status ||
+                    (rows[i].text != NULL && strcmp(error_of(&asked), rows[i].text) != 0))
                         fail_msg("row %zu: %d %s", i, asked.status, loopback_body(&asked));
                 loopback_close(&asked);
         }

@@ -229,7 +229,7 @@ static void test_symbols(void **state)
         for (i = 0; i < sizeof symbols / sizeof *symbols; i++) {
                 reflection_response *response;
 
-                request.file_containing_symbol = (char *)(uintptr_t)symbols[i];
+                request.file_containing_symbol = (char *)symbols[i];
                 response = reflect(&asked, &request);
                 if (!is_files(response)) fail_msg("%s", symbols[i]);
                 assert_true(response->file_descriptor_response->n_file_descriptor_proto >= 1);
@@ -238,7 +238,7 @@ static void test_symbols(void **state)
         for (i = 0; i < sizeof absent / sizeof *absent; i++) {
                 reflection_response *response;
 
-                request.file_containing_symbol = (char *)(uintptr_t)absent[i];
+                request.file_containing_symbol = (char *)absent[i];
                 response = reflect(&asked, &request);
                 if (error_of(response) != GRPC_NOT_FOUND) fail_msg("%s", absent[i]);
                 free_answer(response);

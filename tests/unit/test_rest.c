@@ -416,7 +416,7 @@ static void test_split(void **state)
                 if (asked.exchange.call != NULL) loopback_close(&asked);
                 loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
                 loopback_data(&asked, bytes_of(PUBLISHED, cut));
-                loopback_data(&asked, bytes_of(PUBLISHED + cut, len - cut));
+                loopback_data(&asked, bytes_of(&PUBLISHED[cut], len - cut));
                 loopback_end(&asked);
                 loopback_wait(&asked);
                 assert_int_equal(asked.status, 201);
