@@ -79,6 +79,8 @@ static void look_for_end(struct loop *loop)
                 conn_drain_all(loop);
         }
         if (stop == LOOP_ENDS || loop->now_ns > loop->drain_until_ns) conn_close_all(loop);
+        /* What was posted before the stop is run before the end. */
+        if (atomic_load_explicit(&loop->posted, memory_order_relaxed) != NULL) return;
         if (loop_load(loop) == 0 && loop->host.owed == 0) close_handles(loop);
 }
 

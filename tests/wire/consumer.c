@@ -134,6 +134,12 @@ void call_on_writable(struct exchange *exchange)
         consumer.held = exchange;
 }
 
+void call_on_drain(struct host *host)
+{
+        (void)host;
+        note("drain\n");
+}
+
 void call_on_closed(struct exchange *exchange, bool was_answered)
 {
         struct call *call = exchange->call;
