@@ -6,15 +6,15 @@
 static const struct option_spec options[] = {ADMIN_OPTIONS, {0}};
 static const struct option_spec add_options[] = {
         ADMIN_OPTIONS,
-        {"name", "TEXT", "what it is for, 1 to 200 characters"},
-        {"expires-at", "TIME", "2027-01-31, 2027-01-31T12:00:00Z or a span such as 90d [never]"},
+        {"name", "TEXT", "what it is for, 1 to 200 characters; required"},
+        {"expires-at", "TIME", "2027-01-31, 2027-01-31T12:00:00Z, or a span in s, m, h, d or w such as 90d [never]"},
         {0},
 };
 static const struct option_spec import_options[] = {
         ADMIN_OPTIONS,
-        {"name", "TEXT", "what it is for, 1 to 200 characters"},
-        {"expires-at", "TIME", "2027-01-31, 2027-01-31T12:00:00Z or a span such as 90d [never]"},
-        {"secret-file", "FILE", "its first line is the key [-: standard input]"},
+        {"name", "TEXT", "what it is for, 1 to 200 characters; required"},
+        {"expires-at", "TIME", "2027-01-31, 2027-01-31T12:00:00Z, or a span in s, m, h, d or w such as 90d [never]"},
+        {"secret-file", "FILE", "its first line is the key; - is standard input [-]"},
         {0},
 };
 
@@ -53,6 +53,6 @@ const struct command key_commands[] = {
         {"key", "list", "USER", 1, 1, "List a user's keys", "The look is written into the user's change log.", options,
          rpc_verb_run, &list},
         {"key", "revoke", "USER KEY", 2, 2, "Revoke a key, from the next request on",
-         "KEY is the key's id, as `allod key list` shows it.", options, rpc_verb_run, &revoke},
+         "KEY is the key's id, as `allod key list` shows it. The key stays listed.", options, rpc_verb_run, &revoke},
         {0},
 };

@@ -31,7 +31,7 @@ static int print_help(FILE *out)
         fputs("\n`allod COMMAND --help` tells more. Exit codes: 0 done, 1 failed, 2 bad usage, 3 found something "
               "wrong.\n"
               "Commands on a store work with a running server and without one; --data DIR or the environment variable\n"
-              "ALLOD_DATA says where the store is.\n",
+              "ALLOD_DATA says where the store is. USER, OWNER, TEAM and KEY are ids (UUIDs).\n",
               out);
         return out == stdout ? EXIT_DONE : EXIT_USAGE;
 }
@@ -58,8 +58,9 @@ static int print_verbs(const char *noun, bool is_asked)
         for (size_t i = 0; i < LISTS; i++) {
                 for (const struct command *command = all_commands[i]; command->noun != NULL; command++) {
                         if (strcmp(command->noun, noun) != 0) continue;
-                        fprintf(out, "usage: allod %s %s %s [options]   %s\n", noun, command->verb,
-                                command->arguments == NULL ? "" : command->arguments, command->summary);
+                        fprintf(out, "usage: allod %s %s %s%s[options]   %s\n", noun, command->verb,
+                                command->arguments == NULL ? "" : command->arguments,
+                                command->arguments == NULL ? "" : " ", command->summary);
                 }
         }
         return is_asked ? EXIT_DONE : EXIT_USAGE;

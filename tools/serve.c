@@ -14,12 +14,12 @@ static const struct option_spec options[] = {
         {"data", "DIR", "the store's directory [$ALLOD_DATA]"},
         {"listen", "ADDR:PORT", "public listener: gRPC and REST [" SERVER_LISTEN_DEFAULT "]; port 0 takes any"},
         {"admin", "PATH", "admin listener, a Unix socket [admin.sock in DIR]; `none` for none"},
-        {"workers", "N", "threads that serve connections [one for each CPU]"},
-        {"map-size", "SIZE", "address space for the store, with K, M, G or T behind it [1T]"},
+        {"workers", "N", "threads that serve connections, 1 to 64 [one for each CPU]"},
+        {"map-size", "SIZE", "address space for the store: bytes, or with K, M, G or T; at least 16M [1T]"},
         {"no-reflection", NULL, "do not tell clients the services' descriptors"},
         {"log", "LEVEL", "error, warn, info or debug [info]"},
         {"insecure", NULL, "listen beyond loopback although nothing is encrypted"},
-        {"force", NULL, "serve a store on a network file system all the same"},
+        {"force", NULL, "serve a store on a network or an unknown file system all the same"},
         {0},
 };
 

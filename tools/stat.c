@@ -11,7 +11,9 @@ static const struct rpc_verb stat_verb = {
 };
 
 const struct command stat_commands[] = {
-        {"stat", NULL, NULL, 0, 0, "Show sizes and counts of the store and its server", NULL, options, rpc_verb_run,
-         &stat_verb},
+        {"stat", NULL, NULL, 0, 0, "Show sizes and counts of the store and its server",
+         "Commits, updates, connections, calls and the uptime are the server's since its start; without one they say "
+         "nothing.",
+         options, rpc_verb_run, &stat_verb},
         {0},
 };

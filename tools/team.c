@@ -7,7 +7,7 @@ static const struct option_spec options[] = {ADMIN_OPTIONS, {0}};
 static const struct option_spec add_options[] = {
         ADMIN_OPTIONS,
         {"id", "UUID", "the team's id [a new one]"},
-        {"name", "TEXT", "1 to 200 characters"},
+        {"name", "TEXT", "its name, 1 to 200 characters; required"},
         {0},
 };
 

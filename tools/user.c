@@ -7,7 +7,7 @@ static const struct option_spec options[] = {ADMIN_OPTIONS, {0}};
 static const struct option_spec add_options[] = {
         ADMIN_OPTIONS,
         {"id", "UUID", "the user's id [a new one]"},
-        {"name", "TEXT", "a name for people"},
+        {"name", "TEXT", "a name for people, up to 200 characters [none]"},
         {0},
 };
 
