@@ -61,6 +61,7 @@ LIBRARIES = {
     "lmdb.h": {"engine/lmdb"},
     "nghttp2/nghttp2.h": {"rpc/h2", "rpc/h2_stream", "rpc/client"},
     "llhttp.h": {"rpc/h1"},
+    "zstd.h": {"engine/dump_frame"},
 }
 
 

@@ -1,0 +1,109 @@
+/* clang-format off */
+/*
+ * The dump format: all owners of a store, or some, in a file that outlives the storage engine.
+ *
+ * A dump holds what cannot be rebuilt: the primary rows (key.h's table says which) that count by the visibility rule.
+ * Indexes, counters and the system databases are made anew from them when it is restored. It is written and read from
+ * its first byte to its last, by machines that hold one chunk of it at a time.
+ *
+ *      89 41 4c 4c 4f 44 0d 0a                 magic: spoilt by whatever changes line ends or drops the eighth bit
+ *      frame 0                                 'H': store.v1.DumpHeader
+ *      frame 1 ..                              'C': chunks, one owner's after another, owners in the order of keys
+ *                                              'I': after each DUMP_INDEX_OWNERS owners and after the last, their index
+ *      last frame                              'T': store.v1.DumpTrailer
+ *      00 00 00 00 00 01 9d 3e                 where the last frame starts
+ *
+ * Numbers are big-endian. A frame is 72 bytes of head and then its payload:
+ *
+ *      43  01  00 00  00 00 01 2c  00 00 04 00  00 00 00 00 00 00 00 01  75 3a 01 8f ..  00 00  9b be .. (32 bytes)
+ *      |   |   zero   |            |            |                        |               zero   SHA-256
+ *      |   |          |            |            frame number, from 0     owner, 18 bytes
+ *      |   |          |            content length; as the payload's unless that is compressed
+ *      |   |          payload length                                     (zeros: of no owner)
+ *      |   flags: 1, the payload is one zstd frame (RFC 8878)
+ *      kind
+ *
+ * The SHA-256 covers the 40 bytes before it, the header frame's own SHA-256 (zeros in frame 0), and the payload as it
+ * lies there. So a frame of another dump, or in another place, is as broken as a flipped bit. It finds accidents; who
+ * can write to the file can also write hashes.
+ *
+ * The content of a chunk is records of one owner in the order of keys:
+ *
+ *      12      00 00 00 00 00 00 00 2a  00 00 00 05  41 01 90 .. 30      0a 03 ..
+ *      |       revision                 body length  name                body, as under the record header
+ *      name length                                   the key as key.h lays it out, without the owner
+ *
+ * A chunk ends where the next record would take it over DUMP_CHUNK_SIZE; a record larger than that is a chunk by itself.
+ * That is a rule, not advice: equal rows give equal chunks, and so equal hashes.
+ *
+ * The content of an index frame: where the index frame before it starts (8 bytes; 0: it is the first), then for each
+ * owner since that one 70 bytes:
+ *
+ *      75 3a 01 8f ..  00 00 00 00 00 00 00 b2  00 00 00 01  00 00 00 00 00 00 00 07  5d 12 .. (32 bytes)
+ *      owner           its first chunk          chunks       records                  hash of the owner
+ *
+ * Hash of an owner: from zeros, for each of its chunks, h = SHA-256(h, SHA-256(content)). Root hash, in the trailer:
+ * from zeros, for each owner, h = SHA-256(h, owner, hash of the owner). It says what the records are, whatever store,
+ * time, machine or compression the dump is of: a store that was restored gives a dump with the same root hash.
+ *
+ * What must hold besides: names are read back by key_read and are of primary kinds; they ascend; a record under an app
+ * follows that app's; every owner has a profile; counts are right; nothing follows the end. Unknown versions, kinds and
+ * flags are refused: a later program reads older dumps, not the other way round.
+ */
+/* clang-format on */
+#ifndef ALLOD_ENGINE_DUMP_H
+#define ALLOD_ENGINE_DUMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/key.h"
+#include "engine/record.h"
+#include "engine/result.h"
+#include "engine/sha256.h"
+
+#define DUMP_FORMAT_VERSION 1
+
+#define DUMP_MAGIC_SIZE 8
+#define DUMP_HEAD_SIZE  72
+#define DUMP_END_SIZE   8
+
+/* Content of a chunk. Large enough that compression loses nothing by starting anew, and small in memory. */
+#define DUMP_CHUNK_SIZE ((size_t)1 << 20)
+
+/* The largest body: four times the largest row there can be, a job's input of 4 MiB. What a dump says is bounded by it
+ * before any of it is allocated. */
+#define DUMP_BODY_MAX ((size_t)16 << 20)
+
+#define DUMP_RECORD_HEAD_SIZE 13
+#define DUMP_NAME_MAX         (KEY_SIZE_MAX - OWNER_PREFIX_SIZE)
+#define DUMP_CONTENT_MAX      (DUMP_RECORD_HEAD_SIZE + DUMP_NAME_MAX + DUMP_BODY_MAX)
+
+/* Owners of an index frame: 280 KiB, held in memory until it is written. */
+#define DUMP_INDEX_OWNERS     4096
+#define DUMP_INDEX_ENTRY_SIZE 70
+
+/* Of which store, and when. */
+struct dump_header {
+        struct uuid store_id;
+        uint64_t restore_epoch;
+        int64_t time_ms;
+        bool is_demo;
+        bool is_partial; /* not all owners were asked for */
+};
+
+/* What is in a dump, counted on the way. */
+struct dump_counts {
+        uint64_t owners, chunks, records;
+        uint64_t content_size;          /* before compression */
+        uint64_t size;                  /* of the file */
+        uint64_t kinds[ROW_KIND_COUNT]; /* records of each */
+};
+
+struct dump_record {
+        struct row row;
+        uint64_t revision;
+        struct bytes body; /* borrowed */
+};
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Frames of a dump, one at a time: heads, hashes and compression, as dump.h lays them out. For dump_write.c and
+ * dump_read.c.
+ */
+#ifndef ALLOD_ENGINE_DUMP_FRAME_H
+#define ALLOD_ENGINE_DUMP_FRAME_H
+
+#include "engine/dump.h"
+
+enum dump_frame_kind {
+        DUMP_HEADER = 'H',
+        DUMP_CHUNK = 'C',
+        DUMP_INDEX = 'I',
+        DUMP_TRAILER = 'T',
+};
+
+#define DUMP_FLAG_ZSTD 1
+
+struct dump_frame {
+        enum dump_frame_kind kind;
+        uint8_t flags;
+        uint32_t payload_len;
+        uint32_t content_len;
+        uint64_t number;
+        uint8_t owner[OWNER_PREFIX_SIZE]; /* zeros: of no owner */
+        uint8_t hash[SHA256_SIZE];
+};
+
+/* One owner in an index frame. */
+struct dump_entry {
+        uint8_t owner[OWNER_PREFIX_SIZE];
+        uint64_t offset;
+        uint32_t chunk_count;
+        uint64_t record_count;
+        uint8_t hash[SHA256_SIZE];
+};
+
+extern const uint8_t dump_magic[DUMP_MAGIC_SIZE];
+
+void dump_write_number(uint64_t number, size_t size, uint8_t *out);
+uint64_t dump_read_number(const uint8_t *data, size_t size);
+
+/* Set frame->hash and write the head. `dump_hash` is the header frame's; NULL for that itself. R_NO_MEMORY. */
+enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, struct bytes payload,
+                            uint8_t head[DUMP_HEAD_SIZE]) MUST_USE;
+
+/* What the head says, within bounds. R_CORRUPT: it is no head. Whether it is true is for dump_frame_check. */
+enum result dump_frame_read(const uint8_t head[DUMP_HEAD_SIZE], struct dump_frame *out) MUST_USE;
+
+/* R_OK; R_CORRUPT: the hash differs. R_NO_MEMORY. */
+enum result dump_frame_check(const struct dump_frame *frame, const uint8_t head[DUMP_HEAD_SIZE],
+                             const uint8_t *dump_hash, struct bytes payload) MUST_USE;
+
+void dump_entry_write(const struct dump_entry *entry, uint8_t out[DUMP_INDEX_ENTRY_SIZE]);
+void dump_entry_read(const uint8_t data[DUMP_INDEX_ENTRY_SIZE], struct dump_entry *out);
+
+/* hash = SHA-256(hash, a, b). R_NO_MEMORY. */
+enum result dump_hash_extend(uint8_t hash[SHA256_SIZE], struct bytes a, struct bytes b) MUST_USE;
+
+/* zstd's state, kept from frame to frame. Zeroed: none yet; made when it is first needed. */
+struct dump_codec {
+        void *compressor;
+        void *decompressor;
+};
+
+/* Into `out`, which has room for the content. *len 0: it does not become smaller. R_NO_MEMORY. */
+enum result dump_compress(struct dump_codec *codec, struct bytes content, uint8_t *out, size_t *len) MUST_USE;
+
+/* Into `out`, which has room for content_len. R_CORRUPT: it does not give just as many bytes. R_NO_MEMORY. */
+enum result dump_decompress(struct dump_codec *codec, struct bytes payload, uint8_t *out, size_t content_len) MUST_USE;
+
+void dump_codec_fini(struct dump_codec *codec);
+
+/* Memory that only grows. */
+struct dump_buffer {
+        uint8_t *data;
+        size_t size;
+};
+
+/* Room for `size` bytes; the first `keep` are kept. R_NO_MEMORY: it stays as it was. */
+enum result dump_buffer_reserve(struct dump_buffer *buffer, size_t size, size_t keep) MUST_USE;
+
+#endif

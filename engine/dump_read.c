@@ -1,0 +1,532 @@
+#include "engine/dump_read.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pb_decode.h>
+#include <store/v1/dump.pb.h>
+
+#include "engine/dump_frame.h"
+#include "engine/require.h"
+
+struct dump_reader {
+        dump_read_fn *read;
+        void *context;
+
+        /* how far */
+        uint64_t number;       /* of the frame that must come next */
+        uint64_t frame_offset; /* of the frame being read */
+        bool has_header;
+        bool is_over;    /* all was read */
+        bool is_stopped; /* nothing more can be */
+
+        /* the frame being read */
+        struct dump_frame frame;
+        uint8_t head[DUMP_HEAD_SIZE];
+        struct dump_buffer payload, content;
+        struct dump_codec codec;
+        uint8_t dump_hash[SHA256_SIZE];
+
+        /* the owner whose chunks come */
+        bool has_owner;
+        struct owner owner;
+        uint8_t prefix[OWNER_PREFIX_SIZE];
+        struct dump_entry *entry;
+        struct key last; /* the name of its last record; len 0: none yet */
+        bool has_app, has_profile;
+        struct uuid app;
+
+        /* after a fault: what lacks a chunk cannot be whole, and that was said */
+        bool is_damaged;
+        bool owner_is_damaged, next_owner_is_damaged;
+
+        struct dump_entry entries[DUMP_INDEX_OWNERS];
+        size_t entry_count;
+        uint64_t index_offset;
+        uint8_t root_hash[SHA256_SIZE];
+        struct dump_counts counts; /* size: of what was read */
+
+        struct dump_fault fault;
+};
+
+/* ---- Faults ---- */
+
+static enum result found(struct dump_reader *reader, const struct owner *owner, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* `owner` NULL: it is of none. */
+static enum result found(struct dump_reader *reader, const struct owner *owner, const char *format, ...)
+{
+        va_list arguments;
+
+        reader->fault = (struct dump_fault){.has_owner = owner != NULL, .offset = reader->frame_offset};
+        if (owner != NULL) reader->fault.owner = *owner;
+        va_start(arguments, format);
+        vsnprintf(reader->fault.text, sizeof reader->fault.text, format, arguments);
+        va_end(arguments);
+        reader->is_damaged = reader->owner_is_damaged = reader->next_owner_is_damaged = true;
+        return R_CORRUPT;
+}
+
+static const struct owner *current_owner(const struct dump_reader *reader)
+{
+        return reader->has_owner ? &reader->owner : NULL;
+}
+
+/* Nothing behind it can be found. */
+static enum result stop(struct dump_reader *reader, enum result r)
+{
+        reader->is_stopped = true;
+        return r;
+}
+
+/* ---- Bytes and frames ---- */
+
+/* R_CORRUPT: the file ends before. */
+static enum result take(struct dump_reader *reader, uint8_t *data, size_t size)
+{
+        size_t got = 0;
+        enum result r;
+
+        if (size == 0) return R_OK;
+        if ((r = reader->read(reader->context, data, size, &got)) != R_OK) return stop(reader, r);
+        reader->counts.size += got;
+        if (got == size) return R_OK;
+        r = found(reader, current_owner(reader), "the file is cut off: it ends at offset %" PRIu64,
+                  reader->counts.size);
+        return stop(reader, r);
+}
+
+/* Read a frame whole and check its hash; the head has been read. */
+static enum result take_payload(struct dump_reader *reader)
+{
+        struct dump_frame *frame = &reader->frame;
+        const uint8_t *dump_hash = reader->has_header ? reader->dump_hash : NULL;
+        enum result r;
+
+        if ((r = dump_buffer_reserve(&reader->payload, frame->payload_len, 0)) != R_OK) return stop(reader, r);
+        if ((r = take(reader, reader->payload.data, frame->payload_len)) != R_OK) return r;
+        return dump_frame_check(frame, reader->head, dump_hash, bytes_of(reader->payload.data, frame->payload_len));
+}
+
+/* The content of the frame, whose hash is right. */
+static enum result open_payload(struct dump_reader *reader, struct bytes *content)
+{
+        const struct dump_frame *frame = &reader->frame;
+        struct bytes payload = bytes_of(reader->payload.data, frame->payload_len);
+        enum result r;
+
+        *content = payload;
+        if (!(frame->flags & DUMP_FLAG_ZSTD)) return R_OK;
+        if ((r = dump_buffer_reserve(&reader->content, frame->content_len, 0)) != R_OK) return r;
+        *content = bytes_of(reader->content.data, frame->content_len);
+        return dump_decompress(&reader->codec, payload, reader->content.data, frame->content_len);
+}
+
+static bool is_no_owner(const uint8_t prefix[OWNER_PREFIX_SIZE])
+{
+        static const uint8_t none[OWNER_PREFIX_SIZE];
+
+        return memcmp(prefix, none, sizeof none) == 0;
+}
+
+/* The owner that a chunk's head names. Key.c alone reads keys, so a name that every owner has is put behind it. */
+static enum result read_owner(const uint8_t prefix[OWNER_PREFIX_SIZE], struct owner *out)
+{
+        uint8_t key[OWNER_PREFIX_SIZE + 1];
+        struct row row;
+
+        memcpy(key, prefix, OWNER_PREFIX_SIZE);
+        key[OWNER_PREFIX_SIZE] = 'P';
+        return key_read(bytes_of(key, sizeof key), out, &row);
+}
+
+/* What a fault in this frame is a fault of; NULL: of no owner. */
+static const struct owner *named_owner(const struct dump_reader *reader, struct owner *out)
+{
+        if (reader->frame.kind != DUMP_CHUNK || read_owner(reader->frame.owner, out) != R_OK) return NULL;
+        return out;
+}
+
+/* The next frame, checked and opened. */
+static enum result take_frame(struct dump_reader *reader, struct bytes *content)
+{
+        struct dump_frame *frame = &reader->frame;
+        uint64_t expected = reader->number;
+        struct owner owner;
+        enum result r;
+
+        reader->frame_offset = reader->counts.size;
+        if ((r = take(reader, reader->head, DUMP_HEAD_SIZE)) != R_OK) return r;
+        if (dump_frame_read(reader->head, frame) != R_OK)
+                return stop(reader, found(reader, current_owner(reader), "no frame of a dump starts here"));
+        r = take_payload(reader);
+        if (reader->is_stopped) return r;
+        reader->number = expected + 1;
+        if (r == R_CORRUPT)
+                return found(reader, named_owner(reader, &owner), "the bytes do not have the hash that they should");
+        if (r != R_OK) return stop(reader, r);
+        reader->number = frame->number + 1;
+        if (frame->number != expected)
+                return found(reader, named_owner(reader, &owner),
+                             "frame %" PRIu64 " is where frame %" PRIu64 " should be", frame->number, expected);
+        r = open_payload(reader, content);
+        if (r == R_CORRUPT) return found(reader, named_owner(reader, &owner), "it does not decompress");
+        if (r != R_OK) return stop(reader, r);
+        if (frame->kind != DUMP_CHUNK && !is_no_owner(frame->owner))
+                return found(reader, NULL, "a frame of no owner names one");
+        return R_OK;
+}
+
+/* ---- The header ---- */
+
+static enum result no_dump(struct dump_reader *reader, const char *text)
+{
+        (void)found(reader, NULL, "%s", text);
+        return stop(reader, R_FORMAT);
+}
+
+static enum result read_header(struct dump_reader *reader, struct bytes content, struct dump_header *out)
+{
+        pb_istream_t stream = pb_istream_from_buffer(content.data, content.len);
+        store_v1_DumpHeader header = store_v1_DumpHeader_init_zero;
+
+        if (!pb_decode(&stream, store_v1_DumpHeader_fields, &header) || header.store_id.size != UUID_SIZE)
+                return stop(reader, found(reader, NULL, "the header makes no sense"));
+        if (header.format_version != DUMP_FORMAT_VERSION || header.schema_version != RECORD_SCHEMA_VERSION) {
+                (void)found(reader, NULL,
+                            "the dump has format %" PRIu32 ".%" PRIu32 "; this program knows format %d.%d",
+                            header.format_version, header.schema_version, DUMP_FORMAT_VERSION, RECORD_SCHEMA_VERSION);
+                return stop(reader, R_FORMAT);
+        }
+        memcpy(out->store_id.bytes, header.store_id.bytes, UUID_SIZE);
+        out->restore_epoch = header.restore_epoch;
+        out->time_ms = header.time_ms;
+        out->is_demo = header.demo;
+        out->is_partial = header.partial;
+        return R_OK;
+}
+
+enum result dump_reader_header(struct dump_reader *reader, struct dump_header *out)
+{
+        uint8_t magic[DUMP_MAGIC_SIZE];
+        struct bytes content;
+        enum result r;
+
+        REQUIRE(!reader->has_header && !reader->is_stopped);
+        if ((r = take(reader, magic, sizeof magic)) != R_OK) return r;
+        if (memcmp(magic, dump_magic, sizeof magic) != 0) return no_dump(reader, "it does not start as a dump does");
+        if ((r = take_frame(reader, &content)) != R_OK) return stop(reader, r);
+        if (reader->frame.kind != DUMP_HEADER)
+                return stop(reader, found(reader, NULL, "the first frame is not the header"));
+        if ((r = read_header(reader, content, out)) != R_OK) return r;
+        memcpy(reader->dump_hash, reader->frame.hash, SHA256_SIZE);
+        reader->has_header = true;
+        return R_OK;
+}
+
+/* ---- Chunks ---- */
+
+/* The record at the front of `rest`, within its bounds. */
+static bool split_record(struct bytes *rest, struct bytes *name, uint64_t *revision, struct bytes *body)
+{
+        size_t name_len, body_len;
+
+        if (rest->len < DUMP_RECORD_HEAD_SIZE) return false;
+        name_len = rest->data[0];
+        body_len = (size_t)dump_read_number(rest->data + 9, 4);
+        if (name_len > DUMP_NAME_MAX || body_len > DUMP_BODY_MAX) return false;
+        if (rest->len - DUMP_RECORD_HEAD_SIZE < name_len + body_len) return false;
+        *revision = dump_read_number(rest->data + 1, 8);
+        *name = bytes_of(rest->data + DUMP_RECORD_HEAD_SIZE, name_len);
+        *body = bytes_of(name->data + name_len, body_len);
+        rest->data += DUMP_RECORD_HEAD_SIZE + name_len + body_len;
+        rest->len -= DUMP_RECORD_HEAD_SIZE + name_len + body_len;
+        return true;
+}
+
+static enum result read_name(struct owner owner, struct bytes name, struct row *out)
+{
+        struct owner found_owner;
+        struct key key;
+
+        key_owner(owner, &key);
+        memcpy(key.data + key.len, name.data, name.len);
+        return key_read(bytes_of(key.data, key.len + name.len), &found_owner, out);
+}
+
+static int compare(struct bytes a, struct bytes b)
+{
+        int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+        return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* One record against those before it. */
+static enum result check_record(struct dump_reader *reader, struct bytes name)
+{
+        struct row row;
+
+        if (read_name(reader->owner, name, &row) != R_OK)
+                return found(reader, &reader->owner, "a record has a name that is none of ours");
+        if (!row_kind_is_primary(row.kind))
+                return found(reader, &reader->owner, "a row of the kind %s is no record of a dump",
+                             row_kind_name(row.kind));
+        if (reader->last.len > 0 && compare(name, bytes_of(reader->last.data, reader->last.len)) <= 0)
+                return found(reader, &reader->owner, "records repeat or are not in order");
+        memcpy(reader->last.data, name.data, name.len);
+        reader->last.len = name.len;
+        if (row.kind == ROW_APP) {
+                reader->has_app = true;
+                reader->app = row.app;
+        } else if (row_kind_is_under_app(row.kind) && !reader->owner_is_damaged &&
+                   !(reader->has_app && uuid_equal(row.app, reader->app))) {
+                return found(reader, &reader->owner, "a record is of an app that is not in the dump");
+        }
+        if (row.kind == ROW_PROFILE) reader->has_profile = true;
+        reader->counts.kinds[row.kind]++;
+        reader->counts.records++;
+        reader->entry->record_count++;
+        return R_OK;
+}
+
+static enum result check_records(struct dump_reader *reader, struct bytes content)
+{
+        struct bytes rest = content, name, body;
+        uint64_t count = reader->counts.records;
+        uint64_t revision;
+        enum result r;
+
+        do {
+                if (!split_record(&rest, &name, &revision, &body))
+                        return found(reader, &reader->owner, "a record does not fit into its chunk");
+                if ((r = check_record(reader, name)) != R_OK) return r;
+        } while (rest.len > 0);
+        if (content.len > DUMP_CHUNK_SIZE && reader->counts.records - count > 1)
+                return found(reader, &reader->owner, "a chunk is larger than chunks may be");
+        return R_OK;
+}
+
+/* All of the owner's chunks were there. */
+static enum result end_owner(struct dump_reader *reader)
+{
+        enum result r;
+
+        if (!reader->has_owner) return R_OK;
+        reader->has_owner = false;
+        r = dump_hash_extend(reader->root_hash, bytes_of(reader->prefix, OWNER_PREFIX_SIZE),
+                             bytes_of(reader->entry->hash, SHA256_SIZE));
+        if (r != R_OK) return stop(reader, r);
+        if (!reader->has_profile && !reader->owner_is_damaged)
+                return found(reader, &reader->owner, "the owner has no profile");
+        return R_OK;
+}
+
+static enum result begin_owner(struct dump_reader *reader)
+{
+        const uint8_t *prefix = reader->frame.owner;
+        bool is_damaged = reader->next_owner_is_damaged;
+        struct owner owner;
+        enum result r;
+
+        r = end_owner(reader);
+        if (r != R_OK && (reader->is_stopped || !is_damaged)) return r;
+        if (read_owner(prefix, &owner) != R_OK) return found(reader, NULL, "a chunk is of no owner");
+        if (reader->counts.owners > 0 && memcmp(prefix, reader->prefix, OWNER_PREFIX_SIZE) <= 0)
+                return found(reader, &reader->owner, "owners repeat or are not in order");
+        if (reader->entry_count == DUMP_INDEX_OWNERS && is_damaged) reader->entry_count = 0; /* it may be the index */
+        if (reader->entry_count == DUMP_INDEX_OWNERS)
+                return stop(reader, found(reader, NULL, "an index is missing before this"));
+        reader->has_owner = true;
+        reader->owner = owner;
+        memcpy(reader->prefix, prefix, OWNER_PREFIX_SIZE);
+        reader->last.len = 0;
+        reader->has_app = reader->has_profile = false;
+        reader->owner_is_damaged = is_damaged;
+        reader->next_owner_is_damaged = false;
+        reader->entry = &reader->entries[reader->entry_count++];
+        *reader->entry = (struct dump_entry){.offset = reader->frame_offset};
+        memcpy(reader->entry->owner, prefix, OWNER_PREFIX_SIZE);
+        reader->counts.owners++;
+        return R_OK;
+}
+
+static enum result take_chunk(struct dump_reader *reader, struct bytes content, struct dump_chunk *out)
+{
+        bool is_first = !reader->has_owner || memcmp(reader->frame.owner, reader->prefix, OWNER_PREFIX_SIZE) != 0;
+        uint8_t hash[SHA256_SIZE];
+        enum result r;
+
+        if (is_first && (r = begin_owner(reader)) != R_OK) return r;
+        reader->owner_is_damaged = reader->owner_is_damaged || reader->next_owner_is_damaged;
+        reader->next_owner_is_damaged = false;
+        if ((r = check_records(reader, content)) != R_OK) return r;
+        r = sha256_of(&content, 1, hash);
+        if (r == R_OK) r = dump_hash_extend(reader->entry->hash, bytes_of(hash, sizeof hash), (struct bytes){0});
+        if (r != R_OK) return stop(reader, r);
+        reader->entry->chunk_count++;
+        reader->counts.chunks++;
+        reader->counts.content_size += content.len;
+        *out = (struct dump_chunk){reader->owner, is_first, reader->frame_offset, content, content};
+        return R_OK;
+}
+
+bool dump_chunk_next(struct dump_chunk *chunk, struct dump_record *out)
+{
+        struct bytes name;
+
+        if (chunk->rest.len == 0) return false;
+        REQUIRE(split_record(&chunk->rest, &name, &out->revision, &out->body));
+        REQUIRE(read_name(chunk->owner, name, &out->row) == R_OK);
+        return true;
+}
+
+/* ---- The index and the trailer ---- */
+
+static bool entry_is_equal(const struct dump_entry *a, const struct dump_entry *b)
+{
+        return memcmp(a->owner, b->owner, OWNER_PREFIX_SIZE) == 0 && a->offset == b->offset &&
+               a->chunk_count == b->chunk_count && a->record_count == b->record_count &&
+               memcmp(a->hash, b->hash, SHA256_SIZE) == 0;
+}
+
+/* After damage the index has more to say than we have seen. */
+static enum result check_index(struct dump_reader *reader, struct bytes content)
+{
+        struct dump_entry entry;
+        struct owner owner;
+        size_t i;
+
+        if (reader->is_damaged) return R_OK;
+        if (reader->entry_count == 0 || content.len != 8 + reader->entry_count * DUMP_INDEX_ENTRY_SIZE)
+                return found(reader, NULL, "the index is of other owners than those before it");
+        if (dump_read_number(content.data, 8) != reader->index_offset)
+                return found(reader, NULL, "the index does not name the one before it");
+        for (i = 0; i < reader->entry_count; i++) {
+                dump_entry_read(content.data + 8 + i * DUMP_INDEX_ENTRY_SIZE, &entry);
+                if (entry_is_equal(&entry, &reader->entries[i])) continue;
+                return found(reader, read_owner(reader->entries[i].owner, &owner) == R_OK ? &owner : NULL,
+                             "the index says something else of this owner");
+        }
+        return R_OK;
+}
+
+static enum result take_index(struct dump_reader *reader, struct bytes content)
+{
+        enum result r = end_owner(reader);
+
+        if (r == R_OK) r = check_index(reader, content);
+        reader->entry_count = 0;
+        reader->index_offset = reader->frame_offset;
+        return r;
+}
+
+static enum result check_trailer(struct dump_reader *reader, const store_v1_DumpTrailer *trailer)
+{
+        const struct dump_counts *counts = &reader->counts;
+
+        if (reader->is_damaged) return R_OK;
+        if (reader->entry_count > 0) return found(reader, NULL, "the index of the last owners is missing");
+        if (trailer->owner_count != counts->owners || trailer->chunk_count != counts->chunks ||
+            trailer->record_count != counts->records || trailer->content_size != counts->content_size)
+                return found(reader, NULL, "the trailer counts other owners, chunks or records than there are");
+        if (trailer->index_offset != reader->index_offset)
+                return found(reader, NULL, "the trailer does not name the last index");
+        if (trailer->root_hash.size != SHA256_SIZE ||
+            memcmp(trailer->root_hash.bytes, reader->root_hash, SHA256_SIZE) != 0)
+                return found(reader, NULL, "the trailer's root hash is not that of the records");
+        return R_OK;
+}
+
+static enum result take_trailer(struct dump_reader *reader, struct bytes content)
+{
+        pb_istream_t stream = pb_istream_from_buffer(content.data, content.len);
+        store_v1_DumpTrailer trailer = store_v1_DumpTrailer_init_zero;
+        uint8_t end[DUMP_END_SIZE];
+        size_t got = 0;
+        enum result r;
+
+        if ((r = end_owner(reader)) != R_OK) return stop(reader, r);
+        reader->is_stopped = true;
+        if (!pb_decode(&stream, store_v1_DumpTrailer_fields, &trailer))
+                return found(reader, NULL, "the trailer makes no sense");
+        if ((r = check_trailer(reader, &trailer)) != R_OK) return r;
+        if ((r = take(reader, end, sizeof end)) != R_OK) return r;
+        if (dump_read_number(end, sizeof end) != reader->frame_offset)
+                return found(reader, NULL, "the last bytes do not say where the trailer is");
+        reader->frame_offset = reader->counts.size;
+        if ((r = reader->read(reader->context, end, 1, &got)) != R_OK) return r;
+        if (got > 0) return found(reader, NULL, "something follows the end of the dump");
+        reader->is_over = true;
+        return R_ABSENT;
+}
+
+/* ---- From outside ---- */
+
+enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_reader **out)
+{
+        struct dump_reader *reader = calloc(1, sizeof *reader);
+
+        if (reader == NULL) return R_NO_MEMORY;
+        reader->read = read;
+        reader->context = context;
+        *out = reader;
+        return R_OK;
+}
+
+enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
+{
+        struct bytes content;
+        enum result r;
+
+        REQUIRE(reader->has_header);
+        if (reader->is_over) return R_ABSENT;
+        REQUIRE(!reader->is_stopped);
+        for (;;) {
+                if ((r = take_frame(reader, &content)) != R_OK) return r;
+                switch (reader->frame.kind) {
+                case DUMP_CHUNK:
+                        return take_chunk(reader, content, out);
+                case DUMP_INDEX:
+                        if ((r = take_index(reader, content)) != R_OK) return r;
+                        break;
+                case DUMP_TRAILER:
+                        return take_trailer(reader, content);
+                case DUMP_HEADER:
+                        return found(reader, NULL, "there is a second header");
+                }
+        }
+}
+
+const struct dump_fault *dump_reader_fault(const struct dump_reader *reader)
+{
+        return &reader->fault;
+}
+
+bool dump_reader_can_go_on(const struct dump_reader *reader)
+{
+        return !reader->is_stopped;
+}
+
+const struct dump_counts *dump_reader_counts(const struct dump_reader *reader)
+{
+        return &reader->counts;
+}
+
+const uint8_t *dump_reader_root_hash(const struct dump_reader *reader)
+{
+        REQUIRE(reader->is_over);
+        return reader->root_hash;
+}
+
+void dump_reader_close(struct dump_reader *reader)
+{
+        if (reader == NULL) return;
+        dump_codec_fini(&reader->codec);
+        free(reader->payload.data);
+        free(reader->content.data);
+        free(reader);
+}

@@ -1,0 +1,66 @@
+/*
+ * Reads a dump from its first byte to its last and trusts none of them: what it hands out has been checked against all
+ * that stands before it, and when it says R_ABSENT, everything has.
+ *
+ * A fault is told once, with the owner and the place; then dump_reader_next may be called again and goes on behind the
+ * damaged frame where it can, so that one pass names all that is damaged. Whoever restores gives up at the first.
+ *
+ * Memory is one chunk, whatever the file says. Thread: one at a time.
+ */
+#ifndef ALLOD_ENGINE_DUMP_READ_H
+#define ALLOD_ENGINE_DUMP_READ_H
+
+#include "engine/dump.h"
+
+struct dump_reader;
+
+/* Fill `data`; *got is less than `size` only at the end. R_IO, or whatever the caller wants to hear back. */
+typedef enum result dump_read_fn(void *context, uint8_t *data, size_t size, size_t *got);
+
+#define DUMP_FAULT_TEXT_SIZE 160
+
+struct dump_fault {
+        bool has_owner;
+        struct owner owner; /* whose chunk it is, as far as can be told */
+        uint64_t offset;    /* of the frame, or where the file ends */
+        char text[DUMP_FAULT_TEXT_SIZE];
+};
+
+struct dump_chunk {
+        struct owner owner;
+        bool is_first; /* of its owner */
+        uint64_t offset;
+        struct bytes content;
+        struct bytes rest; /* what dump_chunk_next has not given yet */
+};
+
+enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_reader **out) MUST_USE;
+
+/* The header, read by the first call. As dump_reader_next; R_FORMAT: it is no dump, or of a version this program does
+ * not know. After a failure nothing more can be read. */
+enum result dump_reader_header(struct dump_reader *reader, struct dump_header *out) MUST_USE;
+
+/* The next chunk; *out lives until the next call. Call dump_reader_header before. R_ABSENT: that was the end, and
+ * unless a fault was told before, all is as it was written. R_CORRUPT: dump_reader_fault says what. R_NO_MEMORY; what
+ * the callback answers. */
+enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out) MUST_USE;
+
+/* The chunk's next record. False: there is no more. */
+bool dump_chunk_next(struct dump_chunk *chunk, struct dump_record *out);
+
+/* The newest; good after R_CORRUPT and R_FORMAT. */
+const struct dump_fault *dump_reader_fault(const struct dump_reader *reader);
+
+/* After R_CORRUPT: whether anything behind the fault can be read. */
+bool dump_reader_can_go_on(const struct dump_reader *reader);
+
+/* So far. */
+const struct dump_counts *dump_reader_counts(const struct dump_reader *reader);
+
+/* Of all owners; good after R_ABSENT. */
+const uint8_t *dump_reader_root_hash(const struct dump_reader *reader);
+
+/* Accepts NULL. */
+void dump_reader_close(struct dump_reader *reader);
+
+#endif

@@ -1,0 +1,571 @@
+#include "engine/dump.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/dump_frame.h"
+#include "tests/lib/dumps.h"
+#include "tests/lib/heap.h"
+#include "tests/lib/test.h"
+
+static const struct owner team = {OWNER_TEAM, {{7, 7}}}, user = {OWNER_USER, {{1, 2, 3}}};
+static const struct dump_header header = {
+        .store_id = {{9}}, .restore_epoch = 4, .time_ms = 1700000000000, .is_demo = true};
+
+/* Writes; the first failure is the outcome. */
+struct script {
+        struct memory out;
+        struct dump_writer *writer;
+        enum result r;
+};
+
+static void begin(struct script *script)
+{
+        script->writer = NULL;
+        script->r = dump_writer_open(&header, memory_write, &script->out, &script->writer);
+}
+
+static void add_owner(struct script *script, struct owner owner)
+{
+        if (script->r == R_OK) script->r = dump_writer_owner(script->writer, owner);
+}
+
+static void add(struct script *script, struct row row, uint64_t revision, struct bytes body)
+{
+        const struct record record = {revision, body};
+
+        if (script->r == R_OK) script->r = dump_writer_record(script->writer, &row, &record);
+}
+
+static void finish(struct script *script)
+{
+        if (script->r == R_OK) script->r = dump_writer_finish(script->writer);
+        dump_writer_close(script->writer);
+}
+
+static const struct row profile = {.kind = ROW_PROFILE};
+
+/* A team with a member, and a user with an app that has a job. */
+static void write_small(struct script *script)
+{
+        begin(script);
+        add_owner(script, team);
+        add(script, (struct row){.kind = ROW_MEMBER, .id = {{1, 2, 3}}}, 2, BYTES("member"));
+        add(script, profile, 1, BYTES("the team"));
+        add(script, (struct row){.kind = ROW_CHANGE, .revision = 1}, 1, BYTES("made"));
+        add_owner(script, user);
+        add(script, (struct row){.kind = ROW_APP, .app = {{5}}}, 9,
+            BYTES("app app app app app app app app app app app"));
+        add(script, (struct row){.kind = ROW_JOB_INPUT, .app = {{5}}, .id = {{6}}}, 10, BYTES("{}"));
+        add(script, (struct row){.kind = ROW_JOB, .app = {{5}}, .id = {{6}}}, 10, BYTES("job"));
+        add(script, profile, UINT64_MAX, BYTES(""));
+        finish(script);
+}
+
+static struct memory small(void)
+{
+        struct script script = {0};
+
+        write_small(&script);
+        assert_int_equal(script.r, R_OK);
+        return script.out;
+}
+
+/* A damaged copy is found to be one, and where it can be read on, that ends too. */
+static struct reading must_be_damaged(struct memory *memory)
+{
+        struct reading reading = memory_check(memory);
+
+        assert_true(reading.fault_count > 0);
+        return reading;
+}
+
+/* ---- What is written is read ---- */
+
+/* Every record comes back under its owner, with its name, revision and body, and the header says what was said. */
+static void test_round_trip(void **state)
+{
+        struct memory memory = small();
+        struct dump_reader *reader;
+        struct dump_record record;
+        struct dump_header found;
+        struct dump_chunk chunk;
+
+        (void)state;
+        assert_int_equal(dump_reader_open(memory_read, &memory, &reader), R_OK);
+        assert_int_equal(dump_reader_header(reader, &found), R_OK);
+        assert_memory_equal(&found.store_id, &header.store_id, UUID_SIZE);
+        assert_int_equal(found.restore_epoch, 4);
+        assert_int_equal(found.time_ms, 1700000000000);
+        assert_true(found.is_demo && !found.is_partial);
+
+        assert_int_equal(dump_reader_next(reader, &chunk), R_OK);
+        assert_true(chunk.is_first && chunk.owner.kind == OWNER_TEAM && uuid_equal(chunk.owner.id, team.id));
+        assert_true(dump_chunk_next(&chunk, &record));
+        assert_int_equal(record.row.kind, ROW_MEMBER);
+        assert_memory_equal(&record.row.id, &user.id, UUID_SIZE);
+        assert_true(bytes_equal(record.body, BYTES("member")));
+        assert_true(dump_chunk_next(&chunk, &record));
+        assert_int_equal(record.row.kind, ROW_PROFILE);
+        assert_true(dump_chunk_next(&chunk, &record));
+        assert_int_equal(record.row.revision, 1);
+        assert_false(dump_chunk_next(&chunk, &record));
+
+        assert_int_equal(dump_reader_next(reader, &chunk), R_OK);
+        assert_true(chunk.is_first && chunk.owner.kind == OWNER_USER);
+        while (dump_chunk_next(&chunk, &record))
+                ;
+        assert_int_equal(record.revision, UINT64_MAX);
+        assert_int_equal(record.body.len, 0);
+        assert_int_equal(dump_reader_next(reader, &chunk), R_ABSENT);
+        assert_int_equal(dump_reader_counts(reader)->owners, 2);
+        assert_int_equal(dump_reader_counts(reader)->records, 7);
+        assert_int_equal(dump_reader_counts(reader)->kinds[ROW_PROFILE], 2);
+        assert_int_equal(dump_reader_counts(reader)->size, memory.len);
+        dump_reader_close(reader);
+        memory_free(&memory);
+}
+
+/* The bytes are laid out as dump.h shows: another program can read them by its words alone. */
+static void test_golden_bytes(void **state)
+{
+        static const uint8_t magic[] = {0x89, 0x41, 0x4c, 0x4c, 0x4f, 0x44, 0x0d, 0x0a};
+        static const uint8_t chunk_start[] = {0x43, 0, 0, 0};
+        static const uint8_t first_record[] = {0x11, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 6, 'M', 1, 2, 3};
+        struct memory memory = small();
+        size_t header_len, chunk;
+
+        (void)state;
+        assert_memory_equal(memory.data, magic, sizeof magic);
+        assert_int_equal(memory.data[8], 'H');
+        header_len = (size_t)dump_read_number(memory.data + 8 + 4, 4);
+        chunk = 8 + DUMP_HEAD_SIZE + header_len;
+        assert_memory_equal(memory.data + chunk, chunk_start, 1);
+        assert_int_equal(dump_read_number(memory.data + chunk + 12, 8), 1);
+        assert_int_equal(memory.data[chunk + 20], 't');
+        assert_int_equal(memory.data[chunk + 22], 7);
+        if (memory.data[chunk + 1] == 0)
+                assert_memory_equal(memory.data + chunk + DUMP_HEAD_SIZE, first_record, sizeof first_record);
+        assert_int_equal(memory.data[dump_read_number(memory.data + memory.len - 8, 8)], 'T');
+        memory_free(&memory);
+}
+
+/* The root hash is of the records alone: another store, time or epoch does not change it, a record does. */
+static void test_root_hash(void **state)
+{
+        struct dump_header other = {.store_id = {{1}}, .time_ms = 1};
+        struct memory a = small();
+        struct reading one = memory_check(&a), two;
+        struct script script = {0};
+        int i;
+
+        (void)state;
+        assert_int_equal(one.outcome, R_ABSENT);
+        for (i = 0; i < 2; i++) {
+                assert_int_equal(dump_writer_open(&other, memory_write, &script.out, &script.writer), R_OK);
+                script.r = R_OK;
+                add_owner(&script, team);
+                add(&script, (struct row){.kind = ROW_MEMBER, .id = {{1, 2, 3}}}, 2, BYTES("member"));
+                add(&script, profile, 1, BYTES("the team"));
+                add(&script, (struct row){.kind = ROW_CHANGE, .revision = 1}, 1, BYTES("made"));
+                add_owner(&script, user);
+                add(&script, (struct row){.kind = ROW_APP, .app = {{5}}}, 9,
+                    BYTES("app app app app app app app app app app app"));
+                add(&script, (struct row){.kind = ROW_JOB_INPUT, .app = {{5}}, .id = {{6}}}, 10, BYTES("{}"));
+                add(&script, (struct row){.kind = ROW_JOB, .app = {{5}}, .id = {{6}}}, 10, BYTES("job"));
+                add(&script, profile, i == 0 ? UINT64_MAX : 11, BYTES(""));
+                finish(&script);
+                two = memory_check(&script.out);
+                assert_int_equal(two.outcome, R_ABSENT);
+                assert_int_equal(memcmp(one.root_hash, two.root_hash, SHA256_SIZE) == 0, i == 0);
+                memory_free(&script.out);
+        }
+        memory_free(&a);
+}
+
+/* Large owners become many chunks, a record larger than a chunk one by itself, and what was written is read. */
+static void test_many_chunks(void **state)
+{
+        static uint8_t body[3 << 20];
+        struct script script = {0};
+        struct reading reading;
+        uint64_t n;
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < sizeof body; i++)
+                body[i] = (uint8_t)(i * i >> 7);
+        begin(&script);
+        add_owner(&script, user);
+        add(&script, profile, 1, bytes_of(body, sizeof body));
+        for (n = 1; n <= 500; n++)
+                add(&script, (struct row){.kind = ROW_CHANGE, .revision = n}, n, bytes_of(body + n, 20000));
+        finish(&script);
+        assert_int_equal(script.r, R_OK);
+        reading = memory_check(&script.out);
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_int_equal(reading.fault_count, 0);
+        assert_int_equal(reading.counts.records, 501);
+        assert_int_equal(reading.counts.chunks, 1 + 500 / ((1 << 20) / 20034) + 1);
+        memory_free(&script.out);
+}
+
+/* More owners than an index frame has room for give several of them, each naming the one before. */
+static void test_many_owners(void **state)
+{
+        const size_t count = 2 * DUMP_INDEX_OWNERS + 3;
+        struct script script = {0};
+        struct reading reading;
+        size_t i;
+
+        (void)state;
+        begin(&script);
+        for (i = 0; i < count; i++) {
+                struct owner owner = {OWNER_USER, {{0}}};
+
+                dump_write_number(i, 8, owner.id.bytes);
+                add_owner(&script, owner);
+                add(&script, profile, i, BYTES("p"));
+        }
+        finish(&script);
+        assert_int_equal(script.r, R_OK);
+        reading = memory_check(&script.out);
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_int_equal(reading.fault_count, 0);
+        assert_int_equal(reading.counts.owners, count);
+        memory_free(&script.out);
+}
+
+/* A store without owners has a dump too. */
+static void test_empty(void **state)
+{
+        struct script script = {0};
+        struct reading reading;
+
+        (void)state;
+        begin(&script);
+        finish(&script);
+        assert_int_equal(script.r, R_OK);
+        reading = memory_check(&script.out);
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_int_equal(reading.fault_count, 0);
+        memory_free(&script.out);
+}
+
+/* ---- Damage ---- */
+
+/* Every single flipped bit is found. */
+static void test_every_bit(void **state)
+{
+        struct memory memory = small();
+        size_t bit;
+
+        (void)state;
+        for (bit = 0; bit < 8 * memory.len; bit++) {
+                memory.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+                must_be_damaged(&memory);
+                memory.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        memory_free(&memory);
+}
+
+/* A dump that was cut off is found, wherever it ends; so is one with something behind it. Read from an allocation of
+ * just that length. */
+static void test_every_length(void **state)
+{
+        struct memory memory = small();
+        size_t len;
+
+        (void)state;
+        for (len = 0; len <= memory.len + 1; len++) {
+                struct memory cut = {.data = malloc(len + (len == 0)), .len = len};
+
+                assert_non_null(cut.data);
+                memcpy(cut.data, memory.data, len <= memory.len ? len : memory.len);
+                if (len > memory.len) cut.data[len - 1] = 0;
+                if (len == memory.len)
+                        assert_int_equal(memory_check(&cut).fault_count, 0);
+                else
+                        must_be_damaged(&cut);
+                memory_free(&cut);
+        }
+        memory_free(&memory);
+}
+
+struct frame_place {
+        size_t at, len;
+};
+
+static size_t find_frames(const struct memory *memory, struct frame_place *out, size_t max)
+{
+        size_t at = DUMP_MAGIC_SIZE, count = 0;
+
+        while (at < memory->len - DUMP_END_SIZE) {
+                size_t len = DUMP_HEAD_SIZE + (size_t)dump_read_number(memory->data + at + 4, 4);
+
+                assert_true(count < max);
+                out[count++] = (struct frame_place){at, len};
+                at += len;
+        }
+        return count;
+}
+
+static void append(struct memory *memory, const struct memory *from, struct frame_place place)
+{
+        assert_int_equal(memory_write(memory, bytes_of(from->data + place.at, place.len)), R_OK);
+}
+
+/* A frame that is missing, that comes twice, or that has changed places with any other is found. */
+static void test_moved_frames(void **state)
+{
+        struct memory memory = small();
+        struct frame_place frames[8];
+        size_t count = find_frames(&memory, frames, 8);
+        size_t i, j, k;
+
+        (void)state;
+        assert_int_equal(count, 5); /* header, two chunks, index, trailer */
+        for (i = 0; i < count; i++) {
+                for (j = 0; j < count; j++) { /* i == j: missing; j < i: swapped; j > i: frame i twice, at j */
+                        struct memory moved = {0};
+
+                        append(&moved, &memory, (struct frame_place){0, DUMP_MAGIC_SIZE});
+                        for (k = 0; k < count; k++) {
+                                if (i == j && k == i) continue;
+                                if (j > i && k == j) append(&moved, &memory, frames[i]);
+                                append(&moved, &memory, frames[j < i && k == i ? j : j < i && k == j ? i : k]);
+                        }
+                        append(&moved, &memory, (struct frame_place){memory.len - DUMP_END_SIZE, DUMP_END_SIZE});
+                        must_be_damaged(&moved);
+                        memory_free(&moved);
+                }
+        }
+        memory_free(&memory);
+}
+
+/* A chunk of another dump, in its own place, is found where it lies: frames know which dump they are of. */
+static void test_frame_of_another_dump(void **state)
+{
+        struct dump_header other = header;
+        struct script script = {0};
+        struct memory memory = small();
+        struct frame_place frames[8];
+        struct reading reading;
+
+        (void)state;
+        other.time_ms++;
+        assert_int_equal(dump_writer_open(&other, memory_write, &script.out, &script.writer), R_OK);
+        add_owner(&script, team);
+        add(&script, (struct row){.kind = ROW_MEMBER, .id = {{1, 2, 3}}}, 2, BYTES("member"));
+        add(&script, profile, 1, BYTES("the team"));
+        add(&script, (struct row){.kind = ROW_CHANGE, .revision = 1}, 1, BYTES("made"));
+        finish(&script);
+        assert_int_equal(find_frames(&memory, frames, 8), 5);
+        assert_int_equal(frames[1].len, DUMP_HEAD_SIZE + dump_read_number(script.out.data + frames[1].at + 4, 4));
+        memcpy(memory.data + frames[1].at, script.out.data + frames[1].at, frames[1].len);
+        reading = must_be_damaged(&memory);
+        assert_int_equal(reading.first.offset, frames[1].at);
+        memory_free(&script.out);
+        memory_free(&memory);
+}
+
+/* A fault is told with owner and offset, and what lies behind it is read: two damaged chunks are two faults. */
+static void test_faults_are_named(void **state)
+{
+        struct memory memory = small();
+        struct frame_place frames[8];
+        struct reading reading;
+
+        (void)state;
+        find_frames(&memory, frames, 8);
+        memory.data[frames[1].at + DUMP_HEAD_SIZE + 2] ^= 1;
+        reading = memory_check(&memory);
+        assert_int_equal(reading.fault_count, 1);
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_true(reading.first.has_owner && reading.first.owner.kind == OWNER_TEAM);
+        assert_memory_equal(&reading.first.owner.id, &team.id, UUID_SIZE);
+        assert_int_equal(reading.first.offset, frames[1].at);
+        assert_int_equal(reading.counts.records, 4);
+
+        memory.data[frames[2].at + DUMP_HEAD_SIZE] ^= 1;
+        reading = memory_check(&memory);
+        assert_int_equal(reading.fault_count, 2);
+        memory_free(&memory);
+}
+
+/* What the hashes of a forged dump vouch for is looked at all the same. */
+static void test_forged(void **state)
+{
+        static const struct {
+                struct row row;
+                const char *text;
+        } cases[] = {
+                {{.kind = ROW_JOB, .app = {{6}}, .id = {{1}}}, "a record is of an app that is not in the dump"},
+                {{.kind = ROW_CHANGE, .revision = 1}, "the owner has no profile"},
+        };
+        struct script script;
+        struct reading reading;
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                script = (struct script){0};
+                begin(&script);
+                add_owner(&script, user);
+                add(&script, cases[i].row, 1, BYTES("x"));
+                finish(&script);
+                assert_int_equal(script.r, R_OK);
+                reading = must_be_damaged(&script.out);
+                assert_string_equal(reading.first.text, cases[i].text);
+                assert_true(reading.first.has_owner);
+                memory_free(&script.out);
+        }
+}
+
+/* Seal the second frame of the small dump anew, with this content. */
+static void reseal(struct memory *memory, const uint8_t *content, size_t len, struct memory *out)
+{
+        struct frame_place frames[8];
+        struct dump_frame frame;
+        uint8_t head[DUMP_HEAD_SIZE];
+
+        find_frames(memory, frames, 8);
+        assert_int_equal(dump_frame_read(memory->data + frames[1].at, &frame), R_OK);
+        frame.flags = 0;
+        frame.payload_len = frame.content_len = (uint32_t)len;
+        assert_int_equal(dump_frame_seal(&frame, memory->data + DUMP_MAGIC_SIZE + 40, bytes_of(content, len), head),
+                         R_OK);
+        *out = (struct memory){0};
+        append(out, memory, (struct frame_place){0, frames[1].at});
+        assert_int_equal(memory_write(out, bytes_of(head, sizeof head)), R_OK);
+        assert_int_equal(memory_write(out, bytes_of(content, len)), R_OK);
+        append(out, memory, (struct frame_place){frames[2].at, memory->len - frames[2].at});
+}
+
+/* Records of a chunk whose hash is right: lengths that do not fit, names of no kind, of derived kinds, out of order. */
+static void test_forged_records(void **state)
+{
+        static const uint8_t record[] = {1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 'P', 'x', 'y'};
+        static const uint8_t twice[] = {1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 'P',
+                                        1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 'P'};
+        static const uint8_t counters[13 + 18] = {18, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 'A', [30] = '1'};
+        struct memory memory = small(), forged;
+        uint8_t copy[sizeof record];
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < sizeof record; i++) {
+                reseal(&memory, record, i, &forged);
+                must_be_damaged(&forged);
+                memory_free(&forged);
+        }
+        for (i = 0; i < 14; i++) {
+                if (i >= 1 && i <= 8) continue; /* any revision is good */
+                memcpy(copy, record, sizeof copy);
+                copy[i] ^= 0x81;
+                reseal(&memory, copy, sizeof copy, &forged);
+                must_be_damaged(&forged);
+                memory_free(&forged);
+        }
+        reseal(&memory, twice, sizeof twice, &forged);
+        assert_string_equal(must_be_damaged(&forged).first.text, "records repeat or are not in order");
+        memory_free(&forged);
+        reseal(&memory, counters, sizeof counters, &forged);
+        assert_string_equal(must_be_damaged(&forged).first.text, "a row of the kind counters is no record of a dump");
+        memory_free(&forged);
+        memory_free(&memory);
+}
+
+/* ---- Failures ---- */
+
+/* Out of memory at each allocation, writing and reading: it is said, and nothing leaks. */
+static void test_no_memory(void **state)
+{
+        struct memory memory = small();
+        struct reading reading;
+        unsigned long n;
+
+        (void)state;
+        for (n = 1;; n++) {
+                struct script script = {0};
+
+                heap_fail_at(n);
+                write_small(&script);
+                heap_fail_at(0);
+                memory_free(&script.out);
+                if (script.r == R_OK) break;
+                assert_int_equal(script.r, R_NO_MEMORY);
+        }
+        assert_true(n > 3);
+        for (n = 1;; n++) {
+                heap_fail_at(n);
+                reading = memory_check(&memory);
+                heap_fail_at(0);
+                if (reading.outcome == R_ABSENT) break;
+                assert_int_equal(reading.outcome, R_NO_MEMORY);
+        }
+        assert_true(n > 2);
+        memory_free(&memory);
+}
+
+/* A disk that fails at any byte makes the writing or reading fail with just that. */
+static void test_io(void **state)
+{
+        struct memory memory = small();
+        size_t len;
+
+        (void)state;
+        for (len = 1; len < memory.len; len++) {
+                struct script script = {.out = {.write_room = len}};
+
+                write_small(&script);
+                assert_int_equal(script.r, R_IO);
+                memory_free(&script.out);
+                memory.read_fails = len;
+                assert_int_equal(memory_check(&memory).outcome, R_IO);
+        }
+        memory_free(&memory);
+}
+
+/* A body over the bound is refused, not written: nobody could read it back. */
+static void test_too_large(void **state)
+{
+        struct script script = {0};
+        uint8_t *body = calloc(1, DUMP_BODY_MAX + 1);
+
+        (void)state;
+        assert_non_null(body);
+        begin(&script);
+        add_owner(&script, user);
+        add(&script, profile, 1, bytes_of(body, DUMP_BODY_MAX));
+        assert_int_equal(script.r, R_OK);
+        add(&script, (struct row){.kind = ROW_CHANGE, .revision = 1}, 1, bytes_of(body, DUMP_BODY_MAX + 1));
+        assert_int_equal(script.r, R_TOO_LARGE);
+        finish(&script);
+        memory_free(&script.out);
+        free(body);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_golden_bytes),
+                cmocka_unit_test(test_root_hash),
+                cmocka_unit_test(test_many_chunks),
+                cmocka_unit_test(test_many_owners),
+                cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_every_bit),
+                cmocka_unit_test(test_every_length),
+                cmocka_unit_test(test_moved_frames),
+                cmocka_unit_test(test_frame_of_another_dump),
+                cmocka_unit_test(test_faults_are_named),
+                cmocka_unit_test(test_forged),
+                cmocka_unit_test(test_forged_records),
+                cmocka_unit_test(test_no_memory),
+                cmocka_unit_test(test_io),
+                cmocka_unit_test(test_too_large),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
