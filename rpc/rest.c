@@ -409,6 +409,18 @@ static enum result end(struct call *call)
         return rest_shape_read(call, &query);
 }
 
+static bool quote(struct arena *arena, const char *etag, struct bytes *out)
+{
+        size_t len = strlen(etag);
+        char *quoted = arena_alloc(arena, len + 2);
+
+        if (quoted == NULL) return false;
+        quoted[0] = quoted[len + 1] = '"';
+        memcpy(quoted + 1, etag, len);
+        *out = bytes_of(quoted, len + 2);
+        return true;
+}
+
 static void answer(struct call *call)
 {
         struct field fields[FIELDS_MAX] = {json_type, no_store};
@@ -425,12 +437,8 @@ static void answer(struct call *call)
                 return;
         }
         if (call->rest.shape == REST_CREATE_APP) response.status = 201;
-        if (etag != NULL) {
-                const char *quoted = arena_printf(&call->arena, "\"%s\"", etag);
-
-                if (quoted != NULL)
-                        fields[response.field_count++] = (struct field){BYTES("etag"), bytes_of_text(quoted)};
-        }
+        if (etag != NULL && quote(&call->arena, etag, &fields[response.field_count].value))
+                fields[response.field_count++].name = BYTES("etag");
         call_answered(call, R_OK, NULL);
         exchange_respond(call->exchange, &response);
 }
