@@ -34,7 +34,8 @@ enum result app_absent(struct fault *fault, const char *id)
 {
         size_t len = utf8_valid_len(bytes_of(id, strnlen(id, ID_ECHO_MAX)));
 
-        return fault_set(fault, R_ABSENT, "App with ID '%.*s' not found.", (int)len, id);
+        (void)fault_set(fault, R_ABSENT, "App with ID '%.*s' not found.", (int)len, id);
+        return R_ABSENT;
 }
 
 enum result app_find(const struct scope *scope, const char *id, struct uuid *out)

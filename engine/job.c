@@ -49,8 +49,9 @@ static enum result absent(struct txn *txn, const char *id, const char *app_id)
         size_t id_len = utf8_valid_len(bytes_of(id, strnlen(id, ID_ECHO_MAX)));
         size_t app_id_len = utf8_valid_len(bytes_of(app_id, strnlen(app_id, ID_ECHO_MAX)));
 
-        return fault_set(txn_fault(txn), R_ABSENT, "Job with ID '%.*s' not found for App ID '%.*s'.", (int)id_len, id,
-                         (int)app_id_len, app_id);
+        (void)fault_set(txn_fault(txn), R_ABSENT, "Job with ID '%.*s' not found for App ID '%.*s'.", (int)id_len, id,
+                        (int)app_id_len, app_id);
+        return R_ABSENT;
 }
 
 /* A job that a request names, and its state row. */

@@ -32,6 +32,11 @@ void *call_alloc(struct call *call, size_t size)
         return memory;
 }
 
+void *call_list(struct call *call, size_t count)
+{
+        return call_alloc(call, (count + 1) * sizeof(void *));
+}
+
 const char *call_printf(struct call *call, const char *format, ...)
 {
         char text[512];

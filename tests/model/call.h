@@ -67,6 +67,10 @@ struct call {
 /* ---- For generators ---- */
 
 void *call_alloc(struct call *call, size_t size);
+
+/* Room for so many pointers to messages, and one more. */
+void *call_list(struct call *call, size_t count);
+
 const char *call_printf(struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A message of a type with its defaults, in the call's memory. */

@@ -63,7 +63,7 @@ static void show_loras(struct call *call, const struct model_app *app, Allod__V1
         size_t i;
 
         workflow->n_loras = app->lora_count;
-        workflow->loras = call_alloc(call, LORAS_MAX * sizeof *workflow->loras);
+        workflow->loras = call_list(call, LORAS_MAX);
         for (i = 0; i < app->lora_count; i++) {
                 const struct model_lora *lora = &app->loras[is_reversed ? app->lora_count - 1 - i : i];
 
@@ -273,7 +273,7 @@ bool generate_app_list(struct game *game, struct call *call)
         call->page_rows = request->page_size == 0 ? 100 : request->page_size;
         call->result = model_open(&game->model, &call->actor, MAY_READ, &owner);
         if (call->result != R_OK) return true;
-        list->apps = call_alloc(call, (size_t)game->model.app_count * sizeof *list->apps + 1);
+        list->apps = call_list(call, (size_t)game->model.app_count);
         for (i = game->model.app_count - 1; i >= 0; i--)
                 if (model_app_is_in(&game->model, i, owner)) list->apps[list->n_apps++] = show(game, call, i);
         call->type = &allod__v1__list_apps_response__descriptor;

@@ -151,7 +151,7 @@ bool generate_job_list(struct game *game, struct call *call)
         call->page_rows = request->page_size == 0 ? 100 : request->page_size;
         call->result = name_app(game, call, MAY_READ, &request->app_id, &app);
         if (call->result != R_OK) return true;
-        list->jobs = call_alloc(call, (size_t)game->model.job_count * sizeof *list->jobs + 1);
+        list->jobs = call_list(call, (size_t)game->model.job_count);
         for (i = game->model.job_count - 1; i >= 0; i--) {
                 const struct model_job *job = &game->model.jobs[i];
 

@@ -98,7 +98,7 @@ bool generate_key_list(struct game *game, struct call *call)
         call->page_rows = request->page_size == 0 ? 100 : request->page_size;
         call->result = model_open_self(&game->model, &call->actor);
         if (call->result != R_OK) return true;
-        list->keys = call_alloc(call, KEYS_MAX * sizeof *list->keys);
+        list->keys = call_list(call, KEYS_MAX);
         for (i = game->model.key_count - 1; i >= 0; i--)
                 if (game->model.keys[i].user == game->model.keys[call->actor.key].user)
                         list->keys[list->n_keys++] = show(call, &game->model.keys[i]);

@@ -216,7 +216,7 @@ bool generate_team_list(struct game *game, struct call *call)
         call->page_rows = request->page_size == 0 ? 100 : request->page_size;
         call->result = model_open_self(&game->model, &call->actor);
         if (call->result != R_OK) return true;
-        list->teams = call_alloc(call, TEAMS_MAX * sizeof *list->teams);
+        list->teams = call_list(call, TEAMS_MAX);
         for (i = game->model.team_count - 1; i >= 0; i--)
                 if (model_member(&game->model, i, user_of(game, call)) != NULL)
                         list->teams[list->n_teams++] = show(game, call, i);
@@ -318,7 +318,7 @@ bool generate_list_members(struct game *game, struct call *call)
         call->page_rows = request->page_size == 0 ? 100 : request->page_size;
         call->result = name_team(game, call, MAY_READ, &request->team_id, &team);
         if (call->result != R_OK) return true;
-        list->members = call_alloc(call, USERS_MAX * sizeof *list->members);
+        list->members = call_list(call, USERS_MAX);
         for (i = 0; i < game->model.user_count; i++) {
                 const struct model_member *member = model_member(&game->model, team, i);
 
@@ -466,7 +466,7 @@ bool generate_list_invitations(struct game *game, struct call *call)
         call->result = model_open_self(&game->model, &call->actor);
         if (call->result != R_OK) return true;
         user = user_of(game, call);
-        list->invitations = call_alloc(call, TEAMS_MAX * sizeof *list->invitations);
+        list->invitations = call_list(call, TEAMS_MAX);
         for (i = 0; i < game->model.team_count; i++) {
                 const struct model_invitation *invitation = model_invitation(&game->model, i, user);
 

@@ -479,6 +479,18 @@ static void test_no_memory(void **state)
         assert_true(n > 1);
 }
 
+/* Reading an app takes one allocation, the arena's first chunk, which a server keeps in a pool. */
+static void test_get_heap(void **state)
+{
+        struct id id = create_app(&ann.who);
+
+        (void)state;
+        assert_int_equal(get_app(&ann.who, id.text), R_OK);
+        heap_fail_at(0);
+        assert_int_equal(get_app(&ann.who, id.text), R_OK);
+        assert_int_equal(heap_count(), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tenants_set_up, tenants_tear_down)
@@ -487,7 +499,7 @@ int main(void)
                 TEST(test_upper_case),     TEST(test_stored_fields), TEST(test_create_check), TEST(test_create_bounds),
                 TEST(test_create_ignores), TEST(test_create_puts),   TEST(test_rights),       TEST(test_list),
                 TEST(test_list_refused),   TEST(test_list_large),    TEST(test_delete),       TEST(test_delete_etag),
-                TEST(test_no_memory),
+                TEST(test_no_memory),      TEST(test_get_heap),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
