@@ -1,6 +1,7 @@
 /* One request from head to close, on both faces: the order of checks, the writer, deadlines, lost connections. */
 #include "rpc/call.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -224,6 +225,102 @@ static void test_closed_while_running(void **state)
         assert_int_equal(loopback.host.calls.open_count, 0);
 }
 
+/* An update of the test's own that holds up the writer until it may go on. */
+struct blocker {
+        struct update update;
+        sem_t is_running, may_end, is_done;
+};
+
+static enum result block(struct txn *txn, void *arg)
+{
+        struct blocker *blocker = arg;
+
+        (void)txn;
+        sem_post(&blocker->is_running);
+        sem_wait(&blocker->may_end);
+        return R_ABSENT;
+}
+
+static void on_unblocked(struct update *update)
+{
+        sem_post(&((struct blocker *)update->arg)->is_done);
+}
+
+static void block_writer(struct blocker *blocker)
+{
+        *blocker = (struct blocker){.update = {.run = block, .arg = blocker, .done_cb = on_unblocked}};
+        blocker->update.input = fixture_input(&loopback.fixture);
+        sem_init(&blocker->is_running, 0, 0);
+        sem_init(&blocker->may_end, 0, 0);
+        sem_init(&blocker->is_done, 0, 0);
+        assert_int_equal(writer_submit(store_writer(loopback.host.store), &blocker->update), R_OK);
+        sem_wait(&blocker->is_running);
+}
+
+static void unblock_writer(struct blocker *blocker)
+{
+        sem_post(&blocker->may_end);
+        sem_wait(&blocker->is_done);
+}
+
+static void assert_no_apps(void)
+{
+        struct asked asked;
+
+        loopback_ask(&loopback, &asked, "GET", "/app", ANN, NULL);
+        assert_string_equal(loopback_body(&asked), "{\"data\":[]}");
+        loopback_close(&asked);
+}
+
+static void test_closed_while_queued(void **state)
+{
+        /* The connection goes while the update waits its turn: it is never run. */
+        struct blocker blocker;
+        struct asked asked;
+
+        (void)state;
+        block_writer(&blocker);
+        loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
+        loopback_data(&asked, BYTES(BODY));
+        loopback_end(&asked);
+        assert_false(asked.is_answered);
+        loopback_close(&asked);
+        unblock_writer(&blocker);
+        loopback_run_one(&loopback);
+        assert_int_equal(loopback.host.calls.open_count, 0);
+        assert_no_apps();
+}
+
+static void test_late(void **state)
+{
+        /* An update whose deadline has passed is refused and not done. */
+        static const uint8_t create[] = "\x0a\x14\x12\x01"
+                                        "a\x22\x02\x08\x01\x2a\x0b\x0a\x09"
+                                        "http://mm";
+        struct asked asked;
+
+        (void)state;
+        loopback.now_ns = 1; /* the writer looks at the real clock, which is far ahead of this one */
+        loopback_call(&loopback, &asked, "/allod.v1.AppService/CreateApp", ANN "grpc-timeout: 1m\n",
+                      bytes_of(create, sizeof create - 1));
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_DEADLINE_EXCEEDED);
+        loopback_close(&asked);
+        assert_no_apps();
+}
+
+static void test_draining(void **state)
+{
+        /* A store that shuts down takes no updates; what is there can still be read. */
+        struct asked asked;
+
+        (void)state;
+        writer_drain(store_writer(loopback.host.store));
+        loopback_ask(&loopback, &asked, "POST", "/app", ANN JSON, BODY);
+        assert_int_equal(asked.status, 503);
+        loopback_close(&asked);
+        assert_no_apps();
+}
+
 static void test_closed_early(void **state)
 {
         /* The connection goes at any point before the request is complete: nothing is left, nothing is done. */
@@ -413,6 +510,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_order_grpc, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_tenants, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_closed_while_running, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_closed_while_queued, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_late, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_draining, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_closed_early, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_deadline_is_cleared, set_up, tear_down),
