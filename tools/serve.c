@@ -115,6 +115,7 @@ static int serve(const struct command *command, struct store *store, const struc
         struct server *server;
         enum result r = server_start(server_options, store, &server, why);
 
+        if (r == R_BAD_ARGUMENT) return command_misused(command, "%s", why);
         if (r != R_OK) return command_failed(command, "%s", why);
         r = server_run(server);
         server_free(server);
