@@ -212,6 +212,32 @@ static int on_frame_recv_cb(nghttp2_session *session, const nghttp2_frame *frame
         return 0;
 }
 
+/* End an upload that nobody wants, behind the answer (RFC 9113 section 8.1). */
+static void end_upload(struct h2_stream *stream)
+{
+        h2_check(stream->h2,
+                 nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR));
+}
+
+/*
+ * Body bytes that come when all is answered. A window of them is let pass: the peer may have sent that much before it
+ * heard of the answer, and clients (curl 7.88) take a reset in the midst of it for a failure, though they have the
+ * answer. Beyond it the upload goes on in vain: no more credit, and a reset as soon as the answer is out.
+ */
+static void drop(struct h2_stream *stream, size_t len)
+{
+        nghttp2_session *session = stream->h2->session;
+        bool was_within = stream->dropped <= H2_STREAM_WINDOW;
+
+        stream->dropped += len;
+        if (stream->dropped <= H2_STREAM_WINDOW) {
+                h2_check(stream->h2, nghttp2_session_consume(session, stream->id, len));
+                return;
+        }
+        h2_check(stream->h2, nghttp2_session_consume_connection(session, len));
+        if (was_within && stream->is_end_sent) end_upload(stream);
+}
+
 static int on_data_cb(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
                       void *user_data)
 {
@@ -224,8 +250,8 @@ static int on_data_cb(nghttp2_session *session, uint8_t flags, int32_t id, const
         } else if (stream_is_open(&stream->stream)) {
                 stream->unconsumed += len;
                 stream_data(&stream->stream, bytes_of(data, len));
-        } else { /* answered already: the connection's credit comes back, the stream's does not, so the upload ends */
-                h2_check(h2, nghttp2_session_consume_connection(session, len));
+        } else {
+                drop(stream, len);
         }
         return 0;
 }
@@ -261,8 +287,8 @@ static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame
         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream == NULL) return 0;
         stream->is_end_sent = true;
-        if (!stream->is_ended)
-                h2_check(h2, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR));
+        /* With bytes that the consumer never took, the peer may be at the end of its window, and say nothing more. */
+        if (!stream->is_ended && (stream->unconsumed > 0 || stream->dropped > H2_STREAM_WINDOW)) end_upload(stream);
         return 0;
 }
 
@@ -350,6 +376,7 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
 {
         const struct h2 *h2 = (const struct h2 *)carrier;
         const struct h2_stream *stream;
+        bool is_answered = true;
 
         if (!h2->is_greeted) return CARRIER_GREETING;
         if (h2->is_in_block) return CARRIER_HEAD;
@@ -358,8 +385,9 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
                 if ((stream->is_in_parts || stream->stream.state == STREAM_REPLYING) &&
                     h2_stream_unsent(stream).len > 0)
                         return CARRIER_SENDING;
+                if (!stream->is_end_sent) is_answered = false;
         }
-        return CARRIER_BUSY;
+        return is_answered ? CARRIER_BODY : CARRIER_BUSY;
 }
 
 static void h2_drain(struct carrier *carrier)

@@ -6,7 +6,8 @@
  *      flow control    credit goes back as exchange_consume takes bytes, and for bytes that nobody will take when their
  *                      stream closes, else a connection of dead uploads would starve its living ones
  *      header size     counted while decoding; advertised limits bind nobody. Above it 431, above twice it a reset
- *      early answers   RST_STREAM (NO_ERROR) after the answer when the request has not ended (RFC 9113 section 8.1)
+ *      early answers   a window's worth of an upload that is answered already is dropped; RST_STREAM (NO_ERROR) ends a
+ *                      larger one (RFC 9113 section 8.1)
  *      abuse           budgets for streams that end while their handler runs and for frames that ask for nothing; when
  *                      one is overdrawn, GOAWAY (ENHANCE_YOUR_CALM) and the end
  *      drain           GOAWAY with the greatest id and a PING; when that is answered, GOAWAY with the last id taken

@@ -55,7 +55,8 @@ struct h2_stream {
 
         /* the request */
         size_t head_size;
-        size_t unconsumed; /* delivered or dropped, and not yet given back as credit */
+        size_t unconsumed; /* delivered, and not yet given back as credit */
+        size_t dropped;    /* arrived when all was answered */
         size_t held_count;
         bool is_ended; /* the peer has sent END_STREAM */
         bool is_trailers;

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import rpcs
 from harness import JSON, app_body, new_id
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
@@ -88,20 +89,18 @@ def test_status_follows_workers(web, own, workers, status):
 
 
 @SLASH
-def test_list(web, store, slash):
+def test_list(web, store, alice, slash):
     """Newest first, in an envelope; no token unless asked for."""
-    headers = store.dave.headers()
+    team = alice("CreateTeam", team=rpcs.V1.Team(name="list"))
+    headers = store.alice.headers(team.id)
     made = [make_app(web, headers, name=f"n{i}")["id"] for i in range(3)]
     answer = web("GET", f"/app{slash}", headers)
     assert_json(answer, 200)
     document = answer.json()
     assert list(document) == ["data"]
     ids = [app["id"] for app in document["data"]]
-    assert ids[:3] == made[::-1]
-    assert ids == sorted(ids, reverse=True)
+    assert ids == made[::-1] == sorted(ids, reverse=True)
     assert list(document["data"][0]) == sorted(document["data"][0])
-    for app in made:
-        assert web("DELETE", f"/app/{app}", headers).status == 204
 
 
 @SLASH
@@ -275,23 +274,18 @@ def test_every_answer_has_a_date_or_none_has(web, own, alice_app):
 
 # ---- Conditions ----
 
-@pytest.mark.parametrize("condition,status", [("{etag}", 200), ("*", 200), ('"0-0"', 412), ('"x"', 412), ("W/{etag}", 412), ("", 200)])
+@pytest.mark.parametrize("condition,status", [("{etag}", 200), ("*", 200), ('"0-0"', 412), ('"x"', 412), ("W/{etag}", 412)])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_if_match(web, own, method, condition, status):
     made = make_app(web, own)
     etag = web("GET", f"/app/{made['id']}", own).headers["etag"]
     condition = condition.format(etag=etag)
-    if condition == "" and web.version == "HTTP/2":
-        pytest.skip("an empty condition is looked at over one version")
     headers = own + [("If-Match", condition)]
     if method == "PUT":
         answer = web("PUT", f"/app/{made['id']}", headers + JSON, {"name": "changed"})
     else:
         answer = web("DELETE", f"/app/{made['id']}", headers)
         status = 204 if status == 200 else status
-    if condition == "":
-        assert answer.status in (status, 400)
-        return
     assert answer.status == status, answer
     if status == 412:
         assert answer.error()
@@ -395,21 +389,20 @@ def test_token_is_of_its_list_and_scope(web, store, many):
         assert "page_token" in answer.error()
 
 
-def test_a_cut_list_says_so(http1, server, store, channel):
+def test_a_cut_list_says_so(http1, store, alice):
     """More than the default page without asking: a token comes beside the data, and leads to the rest."""
-    import rpcs
-    client = rpcs.Client(channel, store.dave.headers())
+    headers = store.alice.headers(alice("CreateTeam", team=rpcs.V1.Team(name="cut")).id)
+    client = alice.by(headers)
     stub = client.stub("CreateApp")
     request = rpcs.V1.CreateAppRequest(app=rpcs.app(name="many"))
     for future in [stub.future(request, metadata=client.metadata) for _ in range(103)]:
         future.result(timeout=60)
-    headers = store.dave.headers()
     first = http1("GET", "/app", headers).json()
     assert list(first) == ["data", "next_page_token"]
     assert len(first["data"]) == 100
     second = http1("GET", f"/app?page_token={first['next_page_token']}", headers).json()
     ids = [app["id"] for app in first["data"] + second["data"]]
-    assert len(ids) == len(set(ids)) >= 103
+    assert len(ids) == len(set(ids)) == 103
     assert not second["next_page_token"]
 
 

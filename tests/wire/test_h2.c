@@ -355,17 +355,47 @@ static void test_large_head(void **state)
         free(value);
 }
 
-/* An answer before the end of the request is followed by RST_STREAM (NO_ERROR), and uploads that are thrown away do not
- * eat the connection's window. */
+/* An answer before the end of the request lets a window's worth of it pass, without a reset, which some clients take
+ * for a failure; the stream ends when the peer is done. */
 static void test_early_answer(void **state)
 {
-        static uint8_t upload[200 * 1024];
+        static uint8_t upload[H2_STREAM_WINDOW];
         struct wire wire;
         int i;
 
         (void)state;
         wire_init(&wire);
-        for (i = 0; i < 16; i++) { /* 3 MiB: three windows of the connection */
+        for (i = 0; i < 16; i++) { /* 4 MiB: four windows of the connection */
+                wire.closed_code = NGHTTP2_CANCEL;
+                request(&wire, "POST", "/early", NULL, 0, upload, sizeof upload);
+                pump(&wire);
+                assert_int_equal(wire.status, 413);
+                assert_int_equal(wire.resets, 0);
+                assert_int_equal(wire.closed_code, NGHTTP2_NO_ERROR);
+                assert_int_equal(wire.uploaded, sizeof upload);
+        }
+        assert_null(strstr(consumer.transcript, "data"));
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_IDLE);
+
+        wire.has_more = true; /* it stops there: patience with it ends */
+        request(&wire, "POST", "/early", NULL, 0, upload, 1);
+        pump(&wire);
+        assert_int_equal(wire.status, 413);
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_BODY);
+        wire_fini(&wire);
+}
+
+/* A larger upload is ended by RST_STREAM (NO_ERROR), and what of it is thrown away does not eat the connection's
+ * window. */
+static void test_vain_upload(void **state)
+{
+        static uint8_t upload[3 * H2_STREAM_WINDOW];
+        struct wire wire;
+        int i;
+
+        (void)state;
+        wire_init(&wire);
+        for (i = 0; i < 16; i++) { /* eight windows of the connection and more */
                 wire.resets = 0;
                 request(&wire, "POST", "/early", NULL, 0, upload, sizeof upload);
                 wire.has_more = true;
@@ -743,6 +773,7 @@ int main(void)
                 cmocka_unit_test(test_malformed_field_resets),
                 cmocka_unit_test(test_large_head),
                 cmocka_unit_test(test_early_answer),
+                cmocka_unit_test(test_vain_upload),
                 cmocka_unit_test(test_window_is_the_consumers),
                 cmocka_unit_test(test_dead_streams_return_credit),
                 cmocka_unit_test(test_large_reply_in_small_outputs),
