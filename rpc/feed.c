@@ -128,10 +128,15 @@ static size_t write_some(struct call *call, struct bytes data)
 static enum result keep(struct call *call, struct bytes data)
 {
         struct feed *feed = &call->feed;
-        size_t needed = feed->waiting_len + data.len;
+        size_t needed = feed->waiting_len - feed->sent + data.len;
 
-        if (needed - feed->sent > FEED_WAITING_MAX)
+        if (needed > FEED_WAITING_MAX)
                 return fault_set(&call->fault, R_EXHAUSTED, "Too many answers wait to be read.");
+        if (feed->sent > 0) {
+                feed->waiting_len -= feed->sent;
+                memmove(feed->waiting, feed->waiting + feed->sent, feed->waiting_len);
+                feed->sent = 0;
+        }
         if (needed > feed->waiting_size) {
                 size_t size = needed < 2 * feed->waiting_size ? 2 * feed->waiting_size : needed;
                 uint8_t *waiting = arena_grow(&call->arena, feed->waiting, feed->waiting_size, size);
