@@ -28,6 +28,12 @@ static inline struct bytes bytes_of_text(const char *text)
         return (struct bytes){(const uint8_t *)text, strlen(text)};
 }
 
+/* Without its first `n` bytes; it has as many. */
+static inline struct bytes bytes_skip(struct bytes bytes, size_t n)
+{
+        return n == 0 ? bytes : bytes_of(bytes.data + n, bytes.len - n);
+}
+
 static inline bool bytes_equal(struct bytes a, struct bytes b)
 {
         return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);

@@ -238,9 +238,10 @@ static bool choose_carrier(struct conn *conn, bool is_http2)
  * decides. */
 static void take_first(struct conn *conn, struct bytes bytes)
 {
+        static const char preface[] = H2_PREFACE;
         size_t wanted = H2_PREFACE_LEN - conn->preface_len;
         size_t len = bytes.len < wanted ? bytes.len : wanted;
-        bool is_http2 = memcmp(H2_PREFACE + conn->preface_len, bytes.data, len) == 0;
+        bool is_http2 = memcmp(preface + conn->preface_len, bytes.data, len) == 0;
 
         if (is_http2 && len < wanted) {
                 memcpy(conn->preface + conn->preface_len, bytes.data, len);
@@ -368,7 +369,6 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
         }
         switch (conn->phase) {
         case CARRIER_GREETING:
-                return GREETING_MS;
         case CARRIER_HEAD:
                 return HEAD_MS;
         case CARRIER_BODY:

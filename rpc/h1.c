@@ -65,7 +65,7 @@ static struct h1 *h1_of_exchange(struct exchange *exchange)
 
 static struct bytes rest_of(const struct heap_bytes *bytes)
 {
-        return bytes_of(bytes->data + bytes->start, bytes->len - bytes->start);
+        return bytes_skip(bytes_of(bytes->data, bytes->len), bytes->start);
 }
 
 /* False: no memory, nothing changed. */
@@ -518,7 +518,7 @@ static size_t take(struct h1 *h1, struct bytes bytes)
         size_t taken = 0;
 
         while (taken < bytes.len) {
-                struct bytes rest = bytes_of(bytes.data + taken, bytes.len - taken);
+                struct bytes rest = bytes_skip(bytes, taken);
 
                 if (h1->state == H1_HEAD)
                         taken += take_head(h1, rest);
@@ -553,7 +553,7 @@ static void h1_receive(struct carrier *carrier, struct bytes bytes)
                 take_waiting(h1);
         } else {
                 taken = take(h1, bytes);
-                bytes = bytes_of(bytes.data + taken, bytes.len - taken);
+                bytes = bytes_skip(bytes, taken);
                 if ((h1->is_keeping_alive || h1->state == H1_BODY) && !append(&h1->waiting, bytes)) give_up(h1);
         }
         h1->is_inside = false;
@@ -579,7 +579,7 @@ static bool put_some(struct output *output, struct bytes *bytes)
         size_t len = bytes->len < output_room(output) ? bytes->len : output_room(output);
 
         output_put(output, bytes_of(bytes->data, len));
-        *bytes = bytes_of(bytes->data + len, bytes->len - len);
+        *bytes = bytes_skip(*bytes, len);
         return bytes->len == 0;
 }
 

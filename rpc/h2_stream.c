@@ -79,17 +79,16 @@ void h2_pool_fini(struct h2_pool *pool)
 struct bytes h2_stream_unsent(const struct h2_stream *stream)
 {
         if (!stream->is_in_parts) return stream->body;
-        return bytes_of(stream->parts + stream->parts_start, stream->parts_len - stream->parts_start);
+        return bytes_skip(bytes_of(stream->parts, stream->parts_len), stream->parts_start);
 }
 
 /* Says how much of the next frame there is; send_data then copies it. */
-static ssize_t read_cb(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t len, uint32_t *flags,
-                       nghttp2_data_source *source, void *user_data)
+static ssize_t read_cb(nghttp2_session *session, int32_t id, uint8_t *buffer __attribute__((unused)), size_t len,
+                       uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
         struct h2_stream *stream = source->ptr;
         size_t left = h2_stream_unsent(stream).len;
 
-        (void)buffer;
         (void)user_data;
         if (left == 0 && !stream->is_finished) {
                 stream->is_deferred = true;
@@ -110,8 +109,7 @@ static ssize_t read_cb(nghttp2_session *session, int32_t id, uint8_t *buffer, si
 static void advance(struct h2_stream *stream, size_t len)
 {
         if (!stream->is_in_parts) {
-                stream->body.data += len;
-                stream->body.len -= len;
+                stream->body = bytes_skip(stream->body, len);
                 return;
         }
         stream->parts_start += len;
@@ -144,8 +142,7 @@ int h2_stream_send_cb(nghttp2_session *session, nghttp2_frame *frame, const uint
 nghttp2_nv h2_nv(struct bytes name, struct bytes value)
 {
         /* nghttp2 copies what it is given; its structure only forgot to say const. */
-        return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data, (uint8_t *)(uintptr_t)value.data, name.len, value.len,
-                            NGHTTP2_NV_FLAG_NONE};
+        return (nghttp2_nv){(uint8_t *)name.data, (uint8_t *)value.data, name.len, value.len, NGHTTP2_NV_FLAG_NONE};
 }
 
 /* :status, the consumer's fields, and those of ours that apply. */

@@ -12,7 +12,7 @@
 #include "rpc/stream.h"
 
 /* No frame that we send is larger: the payload that every peer takes, its header, and nghttp2's room for padding. */
-#define H2_FRAME_SIZE_MAX (9 + 16384 + 256)
+#define H2_FRAME_SIZE_MAX ((size_t)9 + 16384 + 256)
 
 #define H2_TRAILERS_MAX     8
 #define H2_TRAILER_TEXT_LEN 160 /* "grpc-status" "0" and a short "grpc-message"; longer ones go to the heap */

@@ -6,15 +6,18 @@
 #ifndef ALLOD_RPC_LIMITS_H
 #define ALLOD_RPC_LIMITS_H
 
+#include <stddef.h>
+
 /* ---- Requests ---- */
 
 /* A head: method, target and fields, each field with 32 bytes of overhead as RFC 9113 section 6.5.2 counts them. Ours
  * are below 1 KiB; 16 KiB leaves room for what proxies add. Above it 431; a block of twice that is not even read. */
-#define HEAD_SIZE_MAX      (16 * 1024)
-#define HEAD_FIELDS_MAX    128 /* HTTP/1.1; each costs a call or two, whatever its length */
-#define HEAD_TARGET_MAX    (8 * 1024)
-#define CHUNK_LINE_MAX     256         /* HTTP/1.1: a chunk's size and its extensions, which nobody uses */
-#define CHUNK_OVERHEAD_MAX (64 * 1024) /* and all those lines and trailers of one body: 4 MiB in chunks of 1 KiB */
+#define HEAD_SIZE_MAX   ((size_t)16 << 10)
+#define HEAD_FIELDS_MAX 128 /* HTTP/1.1; each costs a call or two, whatever its length */
+#define HEAD_TARGET_MAX ((size_t)8 << 10)
+#define CHUNK_LINE_MAX  256 /* HTTP/1.1: a chunk's size and its extensions, which nobody uses */
+#define CHUNK_OVERHEAD_MAX                                                                                             \
+        ((size_t)64 << 10) /* and all those lines and trailers of one body: 4 MiB in chunks of 1 KiB */
 
 /* ---- HTTP/2 ---- */
 
@@ -23,8 +26,8 @@
 
 /* What a peer may send ahead of our taking it. A stream's window lets a 4 MiB body over a 50 ms path arrive in 16 round
  * trips; the connection's is what bounds memory, since bodies that are taken count against their call's arena. */
-#define H2_STREAM_WINDOW     (256 * 1024)
-#define H2_CONNECTION_WINDOW (1024 * 1024)
+#define H2_STREAM_WINDOW     ((size_t)256 << 10)
+#define H2_CONNECTION_WINDOW ((size_t)1 << 20)
 
 /* Streams that end while their handler runs, whoever reset them (CVE-2023-44487, CVE-2025-8671): two full sets at once,
  * then 33 a second, the library's own rate. */
@@ -42,15 +45,15 @@
 #define RESPONSE_FIELDS_MAX 16 /* ours; the carrier adds three */
 
 /* Bytes of one stream that wait for the peer: exchange_write takes no more. */
-#define STREAM_BUFFER_SIZE (64 * 1024)
+#define STREAM_BUFFER_SIZE ((size_t)64 << 10)
 
 /* Bytes of one connection that wait for its socket. Two buffers of that size belong to each loop, one to read into and
  * one to write from; a connection holds one of its own only while its socket is full. */
-#define READ_SIZE  (64 * 1024)
-#define WRITE_SIZE (256 * 1024)
+#define READ_SIZE  ((size_t)64 << 10)
+#define WRITE_SIZE ((size_t)256 << 10)
 
 /* HTTP/1.1: body bytes that the consumer has not taken; above it the socket is not read. */
-#define H1_UNCONSUMED_MAX (64 * 1024)
+#define H1_UNCONSUMED_MAX ((size_t)64 << 10)
 
 /* ---- Connections ---- */
 
@@ -64,15 +67,14 @@
 
 /* ---- Times ---- */
 
-#define GREETING_MS 10000  /* from accept to the first complete head or preface: slower than any honest path */
-#define HEAD_MS     10000  /* HTTP/1.1: from a head's first byte to its last */
-#define BODY_MS     30000  /* between two reads while a body is awaited */
-#define H1_IDLE_MS  75000  /* kept alive between requests */
-#define H2_IDLE_MS  600000 /* without a stream; gRPC clients keep connections, and find a closed one at once */
-#define WRITE_MS    30000  /* without progress while the peer owes window or reads */
-#define LINGER_MS   2000   /* for the peer to read our last words after we close our side */
-#define DRAIN_MS    10000  /* for calls in flight when the server stops */
-#define SWEEP_MS    500    /* how often these are looked at */
+#define HEAD_MS    10000  /* from accept or a head's first byte to its last: slower than any honest path */
+#define BODY_MS    30000  /* between two reads while a body is awaited */
+#define H1_IDLE_MS 75000  /* kept alive between requests */
+#define H2_IDLE_MS 600000 /* without a stream; gRPC clients keep connections, and find a closed one at once */
+#define WRITE_MS   30000  /* without progress while the peer owes window or reads */
+#define LINGER_MS  2000   /* for the peer to read our last words after we close our side */
+#define DRAIN_MS   10000  /* for calls in flight when the server stops */
+#define SWEEP_MS   500    /* how often these are looked at */
 
 /* ---- Calls ---- */
 

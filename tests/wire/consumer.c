@@ -122,7 +122,7 @@ void call_on_end(struct exchange *exchange)
         if (asks_for(exchange, "/echo")) respond(exchange, 200, bytes_of(call->body, call->len));
         if (asks_for(exchange, "/empty")) respond(exchange, 204, (struct bytes){0});
         if (asks_for(exchange, "/large")) respond_large(exchange);
-        if (asks_for(exchange, "/feed")) {
+        if (exchange->head.is_http2 && asks_for(exchange, "/feed")) {
                 consumer.held = exchange;
                 exchange_start(exchange, 200, fields, 1);
         }

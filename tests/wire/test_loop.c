@@ -321,7 +321,7 @@ static void test_timers(void **state)
         runner_init(&alarms.runner);
         for (i = 0; i < TIMERS; i++) {
                 alarms.timers[i].fire_cb = on_fire;
-                host_timer_set(host, &alarms.timers[i], host_now_ns(host) + (TIMERS - i) * 1000000);
+                host_timer_set(host, &alarms.timers[i], host_now_ns(host) + (int64_t)(TIMERS - i) * 1000000);
         }
         for (i = 0; i < TIMERS; i += 2)
                 host_timer_clear(host, &alarms.timers[i]);
