@@ -118,16 +118,21 @@ enum result call_count_body(struct call *call, size_t len)
 
 static enum log_level level_of(enum result r)
 {
+        enum grpc_code code = reply_of(r)->grpc;
+
+        if (code == GRPC_INTERNAL || code == GRPC_DATA_LOSS || r == R_COMMIT_UNKNOWN) return LOG_ERROR;
         if (r == R_OK || r == R_CANCELED) return LOG_DEBUG;
         if (r == R_DRAINING || r == R_DEADLINE) return LOG_INFO;
         return reply_of(r)->http >= 500 ? LOG_WARN : LOG_INFO;
 }
 
+/* What the caller is not told of a failure of ours, the operator is. */
 static void note(struct call *call, enum result r, const char *detail)
 {
         enum log_level level = level_of(r);
         struct log_line line;
 
+        if (detail == NULL && !reply_of(r)->shows_fault && call->fault.text[0] != '\0') detail = call->fault.text;
         host_count(&call->host->counters.calls, 1);
         if (r != R_OK && r != R_CANCELED) host_count(&call->host->counters.calls_failed, 1);
         if (!log_wants(call->host->log, level)) return;

@@ -1,11 +1,14 @@
 /* One request from head to close, on both faces: the order of checks, the writer, deadlines, lost connections. */
 #include "rpc/call.h"
 
+#include <fcntl.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "rpc/limits.h"
+#include "rpc/log.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/loopback.h"
 #include "tests/lib/test.h"
@@ -198,6 +201,14 @@ static void test_tenants(void **state)
         loopback_close(&asked);
         loopback_ask(&loopback, &asked, "DELETE", target, team_headers, NULL);
         assert_int_equal(asked.status, 403);
+        loopback_close(&asked);
+        loopback_ask(&loopback, &asked, "DELETE", "/app/none", team_headers, NULL);
+        assert_int_equal(asked.status, 403); /* role before resource */
+        loopback_close(&asked);
+        snprintf(team_headers, sizeof team_headers, "x-api-key: " BOB_KEY "\nx-team-id: %s\nif-match: none\n",
+                 loopback.team);
+        loopback_ask(&loopback, &asked, "DELETE", target, team_headers, NULL);
+        assert_int_equal(asked.status, 400); /* syntax before role */
         loopback_close(&asked);
         loopback_ask(&loopback, &asked, "GET", target, ANN, NULL);
         assert_int_equal(asked.status, 404);
@@ -447,6 +458,39 @@ static void test_revoked(void **state)
         loopback_close(&asked);
 }
 
+static void test_log(void **state)
+{
+        /* One line for a failed call, none for a good one, and no key in any. */
+        static const char pattern[] = "info call-failed method=/allod.v1.AppService/ListApps result=R_UNAUTHENTICATED "
+                                      "peer=127.0.0.1:50000 microseconds=0\n";
+        struct asked asked;
+        struct log log;
+        char text[1024] = "";
+        int ends[2];
+        ssize_t len;
+
+        (void)state;
+        assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+        log_init(&log, LOG_INFO, ends[1]);
+        loopback.host.log = &log;
+        loopback_ask(&loopback, &asked, "GET", "/app", ANN, NULL);
+        assert_int_equal(asked.status, 200);
+        loopback_close(&asked);
+        assert_int_equal(read(ends[0], text, sizeof text - 1), -1);
+        loopback_ask(&loopback, &asked, "GET", "/app", "x-api-key: some-secret\n", NULL);
+        assert_int_equal(asked.status, 403);
+        loopback_close(&asked);
+        len = read(ends[0], text, sizeof text - 1);
+        assert_true(len > (ssize_t)sizeof pattern);
+        assert_string_equal(text + len - (sizeof pattern - 1), pattern);
+        assert_ptr_equal(strchr(text, '\n'), text + len - 1);
+        assert_null(strstr(text, "some-secret"));
+        loopback.host.log = NULL;
+        log_fini(&log);
+        close(ends[0]);
+        close(ends[1]);
+}
+
 static void test_no_allocation(void **state)
 {
         /* A read costs no heap allocation once the pools are warm, on either face. */
@@ -519,6 +563,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_body_bound, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_large_message, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_log, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_allocation, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
         };
