@@ -245,7 +245,9 @@ static int on_data_cb(nghttp2_session *session, uint8_t flags, int32_t id, const
         struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
 
         (void)flags;
-        if (stream != NULL && stream_is_open(&stream->stream)) {
+        if (stream == NULL) {
+                h2_check(h2, nghttp2_session_consume_connection(session, len));
+        } else if (stream_is_open(&stream->stream)) {
                 stream->unconsumed += len;
                 stream_data(&stream->stream, bytes_of(data, len));
         } else {
