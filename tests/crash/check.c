@@ -1,0 +1,320 @@
+#include "tests/crash/check.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/message.h"
+#include "engine/txn_private.h"
+#include "tests/crash/check_private.h"
+
+#define ARENA_MAX ((size_t)64 << 20) /* one row, unpacked; the largest is a job's input of some MiB */
+#define MAP_SIZE  ((size_t)4 << 30)
+
+/* ---- What is said ---- */
+
+static int name_row(const struct walk *walk, const struct row *row, char *out, size_t size)
+{
+        static const struct uuid none;
+        char owner[UUID_TEXT_LEN + 1], app[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1];
+        bool has_id = !uuid_equal(row->id, none);
+
+        uuid_format(walk->owner.id, owner);
+        uuid_format(row->app, app);
+        uuid_format(row->id, id);
+        return snprintf(out, size, "%c:%s%s%s, %s%s%s: ", walk->owner.kind, owner,
+                        row_kind_is_under_app(row->kind) ? ", app " : "", row_kind_is_under_app(row->kind) ? app : "",
+                        row_kind_name(row->kind), has_id ? " " : "", has_id ? id : "");
+}
+
+void check_found(struct walk *walk, const struct row *row, const char *format, ...)
+{
+        char sentence[CHECK_SENTENCE_SIZE];
+        va_list arguments;
+        int len = 0;
+
+        walk->check->found_count++;
+        if (walk->check->found_cb == NULL) return;
+        if (row != NULL) len = name_row(walk, row, sentence, sizeof sentence);
+        va_start(arguments, format);
+        vsnprintf(sentence + len, sizeof sentence - (size_t)len, format, arguments);
+        va_end(arguments);
+        walk->check->found_cb(walk->check->context, sentence);
+}
+
+/* ---- Looking up ---- */
+
+void check_key(struct owner owner, const struct row *row, struct key *out)
+{
+        key_owner(owner, out);
+        key_append(out, row);
+}
+
+enum result check_get(struct walk *walk, struct owner owner, const struct row *row, struct bytes *value)
+{
+        struct key key;
+
+        check_key(owner, row, &key);
+        return backend_get(walk->txn, TABLE_RECORDS, key_bytes(&key), value);
+}
+
+bool check_has(struct walk *walk, struct owner owner, const struct row *row)
+{
+        struct bytes value;
+
+        return check_get(walk, owner, row, &value) == R_OK;
+}
+
+bool check_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app)
+{
+        struct bytes value;
+        struct key prefix;
+
+        key_owner(owner, &prefix);
+        if (app != NULL) key_append_app(&prefix, *app);
+        return backend_get(walk->txn, TABLE_PURGE, key_bytes(&prefix), &value) == R_OK;
+}
+
+/* ---- Records, owner by owner ---- */
+
+static enum result begin_owner(struct walk *walk, struct owner owner)
+{
+        const struct row profile = {.kind = ROW_PROFILE};
+
+        walk->has_owner = true;
+        walk->owner = owner;
+        walk->check->owner_count++;
+        walk->profile = (store_v1_Profile)store_v1_Profile_init_zero;
+        walk->member_count = walk->member_owner_count = 0;
+        walk->owner_is_gone = !check_has(walk, owner, &profile);
+        if (walk->owner_is_gone && !check_has_prefix_on_purge_list(walk, owner, NULL))
+                check_found(walk, &profile, "is absent, other rows of the owner are there, and no purge is to come");
+        return walk->owner_is_gone ? R_OK : check_changes_load(walk);
+}
+
+static void end_app(struct walk *walk)
+{
+        if (walk->has_app && !walk->owner_is_gone && !walk->app_is_gone) check_app_end(walk);
+        walk->has_app = false;
+}
+
+static void end_owner(struct walk *walk)
+{
+        end_app(walk);
+        if (walk->has_owner && !walk->owner_is_gone) check_owner_end(walk);
+        walk->has_owner = false;
+}
+
+static void begin_app(struct walk *walk, const struct row *row)
+{
+        const struct row record = {.kind = ROW_APP, .app = row->app};
+
+        end_app(walk);
+        walk->has_app = true;
+        walk->app = row->app;
+        walk->stored = walk->counted = (store_v1_Counters)store_v1_Counters_init_zero;
+        walk->app_is_gone = !check_has(walk, walk->owner, &record);
+        if (walk->app_is_gone && !walk->owner_is_gone && !check_has_prefix_on_purge_list(walk, walk->owner, &row->app))
+                check_found(walk, &record, "is absent, other rows of the app are there, and no purge is to come");
+}
+
+static bool is_hidden(const struct walk *walk, const struct row *row)
+{
+        return walk->owner_is_gone || (row_kind_is_under_app(row->kind) && walk->app_is_gone);
+}
+
+static enum result check_one(struct walk *walk, struct bytes key, struct bytes value)
+{
+        struct record record = {0};
+        struct owner owner;
+        struct row row;
+        enum result r;
+
+        walk->check->row_count++;
+        if (key_read(key, &owner, &row) != R_OK) {
+                check_found(walk, NULL, "a key of %zu bytes is none of ours", key.len);
+                return R_OK;
+        }
+        if (!walk->has_owner || owner.kind != walk->owner.kind || !uuid_equal(owner.id, walk->owner.id)) {
+                end_owner(walk);
+                if ((r = begin_owner(walk, owner)) != R_OK) return r;
+        }
+        if (row_kind_is_under_app(row.kind) && (!walk->has_app || !uuid_equal(row.app, walk->app)))
+                begin_app(walk, &row);
+        walk->check->rows[row.kind]++;
+        if (!row_kind_has_value(row.kind) && value.len > 0) check_found(walk, &row, "is an index row with a value");
+        if (row_kind_has_value(row.kind) && record_open(key, value, &record) != R_OK) {
+                check_found(walk, &row, "its value does not check out");
+                return R_OK;
+        }
+        if (is_hidden(walk, &row))
+                walk->check->hidden_count++;
+        else
+                check_row(walk, &row, &record);
+        return R_OK;
+}
+
+typedef enum result row_fn(struct walk *walk, struct bytes key, struct bytes value);
+
+/* All rows of a table; their number must be the engine's. */
+static enum result walk_table(struct walk *walk, enum backend_table table, const char *name, row_fn *visit)
+{
+        static const uint8_t lowest[1];
+        struct backend_cursor cursor;
+        struct backend_stat stat;
+        struct bytes key, value;
+        uint64_t count = 0;
+        enum result r;
+
+        if ((r = backend_cursor_open(walk->txn, table, &cursor)) != R_OK) return r;
+        r = backend_seek(&cursor, bytes_of(lowest, sizeof lowest), &key, &value);
+        while (r == R_OK) {
+                struct arena_mark mark = arena_mark(&walk->arena);
+
+                count++;
+                r = visit(walk, key, value);
+                arena_reset(&walk->arena, mark);
+                if (r == R_OK) r = backend_next(&cursor, &key, &value);
+        }
+        backend_cursor_close(&cursor);
+        if (r != R_ABSENT) return r;
+        backend_stat(walk->txn, &stat);
+        if (stat.rows[table] != count)
+                check_found(walk, NULL, "table %s has %ju rows by its own count and %ju to be read", name,
+                            (uintmax_t)stat.rows[table], (uintmax_t)count);
+        return R_OK;
+}
+
+/* ---- The other tables ---- */
+
+static enum result check_api_key(struct walk *walk, struct bytes key, struct bytes value)
+{
+        struct row row = {.kind = ROW_KEY};
+        struct owner owner = {.kind = OWNER_USER};
+        struct record record;
+        store_v1_ApiKey content;
+        struct key row_key;
+
+        walk->check->row_count++;
+        if (key.len != API_KEY_DIGEST_SIZE || record_open(key, value, &record) != R_OK ||
+            record.body.len != 2 * UUID_SIZE) {
+                check_found(walk, NULL, "a row of the table of API keys does not check out");
+                return R_OK;
+        }
+        memcpy(owner.id.bytes, record.body.data, UUID_SIZE);
+        memcpy(row.id.bytes, record.body.data + UUID_SIZE, UUID_SIZE);
+        walk->owner = owner;
+        check_key(owner, &row, &row_key);
+        if (check_get(walk, owner, &row, &value) != R_OK)
+                check_found(walk, &row, "is absent, but the table of API keys names it");
+        else if (record_open(key_bytes(&row_key), value, &record) == R_OK &&
+                 message_load(&store_v1_ApiKey_msg, record.body, &content) == R_OK &&
+                 !bytes_equal(bytes_of(content.digest.bytes, content.digest.size), key))
+                check_found(walk, &row, "has another digest than the row of the table of API keys that names it");
+        return R_OK;
+}
+
+static enum result check_purge(struct walk *walk, struct bytes key, struct bytes value)
+{
+        struct key record = {.len = key.len};
+        struct bytes found;
+        struct row row;
+
+        (void)value;
+        walk->check->row_count++;
+        if (key.len != OWNER_PREFIX_SIZE && key.len != APP_PREFIX_SIZE) {
+                check_found(walk, NULL, "the purge list has a prefix of %zu bytes", key.len);
+                return R_OK;
+        }
+        memcpy(record.data, key.data, key.len);
+        record.data[record.len++] = key.len == OWNER_PREFIX_SIZE ? 'P' : '0';
+        if (key_read(key_bytes(&record), &walk->owner, &row) != R_OK) {
+                check_found(walk, NULL, "the purge list has a prefix that is none of ours");
+                return R_OK;
+        }
+        if (walk->check->is_settled) check_found(walk, &row, "is still to be purged");
+        if (backend_get(walk->txn, TABLE_RECORDS, key_bytes(&record), &found) == R_OK)
+                check_found(walk, &row, "is there, and is to be purged");
+        return R_OK;
+}
+
+static enum result check_meta(struct walk *walk, struct bytes key, struct bytes value)
+{
+        struct record record;
+
+        walk->check->row_count++;
+        if (!bytes_equal(key, BYTES("store")) && !bytes_equal(key, BYTES("time")))
+                check_found(walk, NULL, "the table meta has a row that nobody knows");
+        else if (record_open(key, value, &record) != R_OK)
+                check_found(walk, NULL, "a row of the table meta does not check out");
+        return R_OK;
+}
+
+static enum result check_nothing(struct walk *walk, struct bytes key, struct bytes value)
+{
+        (void)key;
+        (void)value;
+        walk->check->row_count++;
+        check_found(walk, NULL, "a table that nothing uses yet has a row");
+        return R_OK;
+}
+
+/* ---- All of it ---- */
+
+static enum result walk_all(struct walk *walk)
+{
+        enum result r;
+
+        r = walk_table(walk, TABLE_RECORDS, "records", check_one);
+        end_owner(walk);
+        if (r == R_OK) r = walk_table(walk, TABLE_APIKEYS, "apikeys", check_api_key);
+        if (r == R_OK) r = walk_table(walk, TABLE_PURGE, "purge", check_purge);
+        if (r == R_OK) r = walk_table(walk, TABLE_META, "meta", check_meta);
+        if (r == R_OK) r = walk_table(walk, TABLE_LEASES, "leases", check_nothing);
+        if (r == R_OK) r = walk_table(walk, TABLE_DUE, "due", check_nothing);
+        if (r == R_OK) r = walk_table(walk, TABLE_READY, "ready", check_nothing);
+        return r;
+}
+
+enum result check_tables(struct backend_txn *txn, struct check *check)
+{
+        struct walk walk = {.txn = txn, .check = check};
+        enum result r;
+
+        memset(check->rows, 0, sizeof check->rows);
+        check->row_count = check->owner_count = check->hidden_count = check->found_count = 0;
+        arena_init(&walk.arena, NULL, ARENA_MAX);
+        r = walk_all(&walk);
+        arena_fini(&walk.arena);
+        check_changes_free(&walk.changes);
+        return r;
+}
+
+enum result check_run(struct txn *txn, void *arg)
+{
+        return check_tables(txn->backend, arg);
+}
+
+enum result check_dir(const char *dir, struct check *check)
+{
+        const struct backend_options options = {.map_size = MAP_SIZE, .readers_max = 16};
+        struct backend *backend;
+        struct backend_txn *txn;
+        char why[256];
+        enum result r;
+        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0) return R_IO;
+        r = backend_open(fd, &options, &backend, why);
+        if (r == R_OK) {
+                if ((r = backend_begin_read(backend, &txn)) == R_OK) {
+                        r = check_tables(txn, check);
+                        backend_abort(txn);
+                }
+                backend_close(backend);
+        }
+        close(fd);
+        return r;
+}

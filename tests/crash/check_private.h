@@ -1,0 +1,74 @@
+/*
+ * The inside of a check: what its files know of the rows being read.
+ */
+#ifndef ALLOD_TESTS_CRASH_CHECK_PRIVATE_H
+#define ALLOD_TESTS_CRASH_CHECK_PRIVATE_H
+
+#include <store/v1/store.pb.h>
+
+#include "engine/arena.h"
+#include "engine/record.h"
+#include "tests/crash/check.h"
+
+/* A record that changes name: its newest change, looks left out. */
+struct named {
+        enum row_kind kind;
+        struct uuid app, id;
+        uint64_t revision;
+        uint32_t operation; /* enum change_operation */
+        uint32_t next;      /* of the same bucket, as index + 1; 0: none */
+};
+
+/* The change rows of one owner. Zeroed: none yet; reused for the next owner. */
+struct changes {
+        struct named *records;
+        uint32_t *of_revision; /* record that each change names, as index + 1; 0: a look */
+        uint32_t *buckets;
+        size_t record_count, record_size;
+        size_t revision_size;
+        size_t bucket_size;
+        uint64_t last; /* revision; 0: no change */
+};
+
+struct walk {
+        struct backend_txn *txn;
+        struct check *check;
+        struct arena arena; /* of one row */
+
+        /* the owner whose rows are read */
+        bool has_owner;
+        struct owner owner;
+        bool owner_is_gone;
+        store_v1_Profile profile;
+        uint32_t member_count, member_owner_count;
+        struct changes changes;
+
+        /* the app whose rows are read */
+        bool has_app;
+        struct uuid app;
+        bool app_is_gone;
+        store_v1_Counters stored, counted;
+};
+
+/* Report about a row of walk->owner (NULL: about the store as a whole). */
+void check_found(struct walk *walk, const struct row *row, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* Keys of rows of any owner. */
+void check_key(struct owner owner, const struct row *row, struct key *out);
+enum result check_get(struct walk *walk, struct owner owner, const struct row *row, struct bytes *value) MUST_USE;
+bool check_has(struct walk *walk, struct owner owner, const struct row *row);
+bool check_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
+
+/* check_rows.c: a row that counts, whose value has been opened; and the end of an app and of an owner. */
+void check_row(struct walk *walk, const struct row *row, const struct record *record);
+void check_app_end(struct walk *walk);
+void check_owner_end(struct walk *walk);
+
+/* check_changes.c. Load: R_NO_MEMORY and what the engine answers. */
+enum result check_changes_load(struct walk *walk) MUST_USE;
+void check_changes_record(struct walk *walk, const struct row *row, uint64_t revision);
+void check_changes_replay(struct walk *walk);
+void check_changes_free(struct changes *changes);
+
+#endif
