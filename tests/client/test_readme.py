@@ -149,6 +149,26 @@ def test_administering(request, is_served):
     assert [user["name"] for user in harness.tool_json("user", "list", "--data", place.data)] == ["Ben", "Demo user"]
 
 
+# ---- Promises ----
+
+def test_logs_hold_no_key_and_no_body(quiet_desk):
+    """At no level: of calls that went well, of calls that failed, and of keys that are none."""
+    secret = harness.tool_json("key", "add", "ee4988a7-48e2-44ae-81f5-178a44ebeb58", "--name", "mine", "--data", quiet_desk.data)[0]["secret"]
+    stranger = secret[:-1] + ("0" if secret[-1] != "0" else "1")
+    body = harness.app_body(name="a-name-in-a-body")
+    with serving(quiet_desk.data, "--log", "debug") as server:
+        for web in harness.Http1(server), harness.Curl(server):
+            for key, status in ((secret, 201), (stranger, 403), ("12324234x", 403)):
+                assert web("POST", "/app", [("x-api-key", key)] + harness.JSON, body).status == status
+                assert web("POST", "/app", [("x-api-key", key)] + harness.JSON, b'{"a-name-in-a-body"').status in (400, 403)
+                assert web("GET", "/nothing", [("x-api-key", key)]).status >= 400
+            web.close()
+    log = "".join(server.stderr)
+    assert len(re.findall(r" call(-failed)? ", log)) >= 16
+    for text in secret, stranger, secret[9:41], "12324234", "a-name-in-a-body":
+        assert text not in log, text
+
+
 # ---- Tables ----
 
 def options_of_help(*words):
