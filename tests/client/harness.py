@@ -41,13 +41,20 @@ def setting(name):
         return re.search(rf"^{name} = (.*)$", file.read(), re.M).group(1).replace("$$", "$")
 
 
+def is_sanitized():
+    """Whether the program under test was built with sanitizers."""
+    with open(ALLOD, "rb") as file:
+        return re.search(rb"__[at]san_init", file.read()) is not None
+
+
 def new_id():
     return str(uuid.uuid4())
 
 
 def tool(*words, stdin="", environment=None):
     """Runs `allod WORDS`."""
-    answer = subprocess.run([ALLOD, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=BOUND_SECONDS,
+    answer = subprocess.run([ALLOD, *map(str, words)], input=stdin, capture_output=True, text=True,
+                            timeout=BOUND_SECONDS,
                             env=environment)
     assert not SANITIZER_REPORT.search(answer.stderr), answer.stderr
     return answer
@@ -147,7 +154,8 @@ class Store:
         self.data = str(data)
         answer = tool("init", "--data", self.data)
         assert answer.returncode == 0, answer.stderr
-        self.alice, self.bob, self.carol, self.dave = (Person(self.data, name) for name in ("alice", "bob", "carol", "dave"))
+        self.alice, self.bob, self.carol, self.dave = (Person(self.data, name)
+                                                       for name in ("alice", "bob", "carol", "dave"))
         self.team = self.add_team(self.alice, "crew")
         self.add_member(self.team, self.dave, "ADMIN")
         self.add_member(self.team, self.bob, "MEMBER")
@@ -188,7 +196,7 @@ class Answer:
         return f"<{self.status} {self.headers} {self.body[:600]!r}>"
 
 
-def _encode(body):
+def encode(body):
     if body is None or isinstance(body, bytes):
         return body
     if isinstance(body, str):
@@ -206,7 +214,7 @@ class Http1:
         self.connection = None
 
     def __call__(self, method, path, headers=(), body=None):
-        body = _encode(body)
+        body = encode(body)
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=BOUND_SECONDS)
         self.connection.putrequest(method, path, skip_accept_encoding=True)
@@ -249,7 +257,7 @@ class Curl:
             command += ["--data-binary", "@-"]
             if not any(name.lower() == "content-type" for name, _ in headers):
                 command += ["--header", "content-type:"]
-        done = subprocess.run([*command, f"http://127.0.0.1:{self.server.port}{path}"], input=_encode(body) or b"",
+        done = subprocess.run([*command, f"http://127.0.0.1:{self.server.port}{path}"], input=encode(body) or b"",
                               capture_output=True, timeout=BOUND_SECONDS)
         if done.returncode != 0:
             raise Reset(done.stderr.decode())
@@ -290,7 +298,7 @@ class Raw:
         except (BrokenPipeError, ConnectionResetError):
             return False
 
-    def _fill(self):
+    def fill(self):
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:
@@ -302,7 +310,7 @@ class Raw:
         """The next HTTP/1.1 answer with its interim ones left out, or None at the end of the connection."""
         while True:
             while b"\r\n\r\n" not in self.buffer:
-                if not self._fill():
+                if not self.fill():
                     return None
             head, _, rest = self.buffer.partition(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
@@ -313,20 +321,20 @@ class Raw:
             if status < 200:
                 continue
             while len(self.buffer) < length:
-                assert self._fill(), "the connection ended inside a body"
+                assert self.fill(), "the connection ended inside a body"
             body, self.buffer = self.buffer[:length], self.buffer[length:]
             return Answer(status, headers, body)
 
     def interim(self):
         """The next answer's status line, which must be an interim one's."""
         while b"\r\n\r\n" not in self.buffer:
-            assert self._fill()
+            assert self.fill()
         head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         return head.split(b"\r\n")[0]
 
     def rest(self):
         """All that still comes until the other side closes."""
-        while self._fill():
+        while self.fill():
             pass
         return self.buffer
 

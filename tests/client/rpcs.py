@@ -9,7 +9,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import harness
 
-FILES = ["allod/v1/admin.proto", "allod/v1/app.proto", "allod/v1/job.proto", "allod/v1/key.proto", "allod/v1/team.proto",
+FILES = ["allod/v1/admin.proto", "allod/v1/app.proto", "allod/v1/job.proto", "allod/v1/key.proto",
+         "allod/v1/team.proto",
          "google/rpc/status.proto", "google/rpc/error_details.proto", "grpc/health/v1/health.proto",
          "grpc/reflection/v1/reflection.proto", "grpc/reflection/v1alpha/reflection.proto"]
 

@@ -22,7 +22,8 @@ def buf(server, tmp_path_factory):
             command += ["--header", f"{name}: {value}"]
         path = [word for word in words if word.startswith("/")]
         rest = [word for word in words if not word.startswith("/")]
-        return subprocess.run([*command, *rest, f"http://{server.address}{path[0] if path else ''}"], capture_output=True, text=True,
+        return subprocess.run([*command, *rest, f"http://{server.address}{path[0] if path else ''}"],
+                              capture_output=True, text=True,
                               cwd=home, env={**os.environ, "HOME": home}, timeout=harness.BOUND_SECONDS)
     return run
 
@@ -30,7 +31,8 @@ def buf(server, tmp_path_factory):
 def test_list_services(buf):
     done = buf("--list-services")
     assert done.returncode == 0, done.stderr
-    assert {"allod.v1.AppService", "allod.v1.JobService", "allod.v1.TeamService", "allod.v1.KeyService"} <= set(done.stdout.split())
+    assert {"allod.v1.AppService", "allod.v1.JobService", "allod.v1.TeamService",
+            "allod.v1.KeyService"} <= set(done.stdout.split())
 
 
 def test_list_methods(buf):
@@ -41,12 +43,15 @@ def test_list_methods(buf):
 
 
 def test_create_and_get(buf, store):
-    app = {"name": "by buf", "configuration": {"gpuTier": "GPU_TIER_BASIC"}, "workflow": {"modelUrl": "https://example.com/model"}}
-    done = buf("--data", json.dumps({"app": app}), "/allod.v1.AppService/CreateApp", headers=store.alice.headers(store.team))
+    app = {"name": "by buf", "configuration": {"gpuTier": "GPU_TIER_BASIC"},
+           "workflow": {"modelUrl": "https://example.com/model"}}
+    done = buf("--data", json.dumps({"app": app}), "/allod.v1.AppService/CreateApp",
+               headers=store.alice.headers(store.team))
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert (made["name"], made["ownerTeamId"], made["status"]) == ("by buf", store.team, "APP_STATUS_STOPPED")
-    done = buf("--data", json.dumps({"id": made["id"]}), "/allod.v1.AppService/GetApp", headers=store.bob.headers(store.team))
+    done = buf("--data", json.dumps({"id": made["id"]}), "/allod.v1.AppService/GetApp",
+               headers=store.bob.headers(store.team))
     assert json.loads(done.stdout) == made
 
 

@@ -1,4 +1,4 @@
-"""AppService and JobService by python3-grpcio: replies, codes, details, masks, pages, deadlines, what is on the wire."""
+"""AppService and JobService by python3-grpcio: replies, codes, details, masks, pages, deadlines, bytes."""
 
 import json
 import struct
@@ -31,7 +31,8 @@ def test_create(alice, store):
     got = alice("CreateApp", app=app(description="d"))
     assert got.id == str(harness.uuid.UUID(got.id)) and harness.uuid.UUID(got.id).version == 7
     assert (got.name, got.description, got.status) == ("app", "d", V1.APP_STATUS_STOPPED)
-    assert (got.created_by, got.owner_user_id, got.WhichOneof("owner")) == (store.alice.id, store.alice.id, "owner_user_id")
+    assert (got.created_by, got.owner_user_id, got.WhichOneof("owner")) == (store.alice.id, store.alice.id,
+                                                                            "owner_user_id")
     assert got.created_at == got.updated_at and before - 1 <= got.created_at.seconds <= time.time() + 1
     assert got.etag and got.HasField("jobs") and got.HasField("workers")
     assert got == alice("GetApp", id=got.id)
@@ -45,7 +46,8 @@ def test_create_in_team(alice_in_team, bob_in_team, store):
 
 
 def test_output_only_fields_are_ignored(alice, store):
-    got = alice("CreateApp", app=app(status=V1.APP_STATUS_RUNNING, created_by=store.bob.id, owner_team_id=store.team, etag="x",
+    got = alice("CreateApp", app=app(status=V1.APP_STATUS_RUNNING, created_by=store.bob.id, owner_team_id=store.team,
+                                     etag="x",
                                      jobs=V1.JobCounts(completed=5), workers=V1.WorkerCounts(idle=1)))
     assert (got.status, got.created_by, got.owner_user_id) == (V1.APP_STATUS_STOPPED, store.alice.id, store.alice.id)
     assert (got.jobs.completed, got.workers.idle) == (0, 0)
@@ -101,10 +103,12 @@ def test_all_bad_fields_are_named(alice):
     bad.configuration.gpu_tier = 0
     bad.workflow.model_url = "x"
     failure = alice.fails("CreateApp", app=bad)
-    assert {"app.name", "app.description", "app.configuration.gpu_tier", "app.workflow.model_url"} <= set(failure.fields), failure
+    assert {"app.name", "app.description", "app.configuration.gpu_tier",
+            "app.workflow.model_url"} <= set(failure.fields), failure
 
 
-@pytest.mark.parametrize("tools", ["{", "[]", '"x"', "null", "{'a':1}", '{"a":NaN}', '{"a":1,"a":2}', "{}{}", '{"loras":[]}', "{}x"])
+@pytest.mark.parametrize("tools", ["{", "[]", '"x"', "null", "{'a':1}", '{"a":NaN}', '{"a":1,"a":2}', "{}{}",
+                                   '{"loras":[]}', "{}x"])
 def test_bad_tools(alice, tools):
     bad = app()
     bad.workflow.tools = tools
@@ -148,7 +152,8 @@ def test_naming_a_field_clears_it(alice):
     assert got.status == V1.APP_STATUS_STOPPED
 
 
-@pytest.mark.parametrize("path", ["id", "etag", "status", "created_at", "updated_at", "created_by", "jobs", "workers", "owner_user_id",
+@pytest.mark.parametrize("path", ["id", "etag", "status", "created_at", "updated_at", "created_by", "jobs", "workers",
+                                  "owner_user_id",
                                   "owner_team_id"])
 def test_output_only_paths_are_ignored(alice, made, store, path):
     """https://google.aip.dev/203: what a client cannot set may be named, and stays as it is."""
@@ -162,7 +167,8 @@ def test_output_only_paths_are_ignored(alice, made, store, path):
     assert got == want
 
 
-@pytest.mark.parametrize("path", ["nam", "name.x", "jobs.completed", "*", "", "configuration.x", "Name", "workflow.loras.weight", "app.name",
+@pytest.mark.parametrize("path", ["nam", "name.x", "jobs.completed", "*", "", "configuration.x", "Name",
+                                  "workflow.loras.weight", "app.name",
                                   " name"])
 def test_bad_mask(alice, made, path):
     failure = alice.fails("UpdateApp", app=V1.App(id=made.id, name="n"), update_mask={"paths": [path]})
@@ -223,8 +229,10 @@ def test_etag(alice):
 
 @pytest.mark.parametrize("app_id", ["", "x", new_id(), "{" + new_id() + "}", "x" * 10_000])
 def test_absent_app(alice, app_id):
-    calls = [("GetApp", dict(id=app_id)), ("DeleteApp", dict(id=app_id)), ("UpdateApp", dict(app=V1.App(id=app_id, name="n"))),
-             ("RunJob", dict(app_id=app_id, input="{}")), ("ListJobs", dict(app_id=app_id)), ("GetJob", dict(app_id=app_id, id=new_id())),
+    calls = [("GetApp", dict(id=app_id)), ("DeleteApp", dict(id=app_id)),
+             ("UpdateApp", dict(app=V1.App(id=app_id, name="n"))),
+             ("RunJob", dict(app_id=app_id, input="{}")), ("ListJobs", dict(app_id=app_id)),
+             ("GetJob", dict(app_id=app_id, id=new_id())),
              ("CancelJob", dict(app_id=app_id, id=new_id()))]
     for method, fields in calls:
         failure = alice.fails(method, **fields)
@@ -269,7 +277,8 @@ def test_list_jobs(alice):
     assert len(alice("ListJobs", app_id=parent.id, status=V1.JOB_STATUS_FAILED).jobs) == 0
 
 
-@pytest.mark.parametrize("document", ["", "[]", "x", "null", "{", '{"a":01}', '{"a":1}{', "{'a':1}", '{"a":"' + "\x01" + '"}', "1"])
+@pytest.mark.parametrize("document", ["", "[]", "x", "null", "{", '{"a":01}', '{"a":1}{', "{'a':1}",
+                                      '{"a":"' + "\x01" + '"}', "1"])
 def test_bad_input(alice, made, document):
     failure = alice.fails("RunJob", app_id=made.id, input=document)
     assert failure.code == "INVALID_ARGUMENT"
@@ -280,7 +289,8 @@ def test_absent_job(alice, made):
     for job_id in (new_id(), "x", ""):
         for method in ("GetJob", "CancelJob"):
             failure = alice.fails(method, app_id=made.id, id=job_id)
-            assert (failure.code, failure.text) == ("NOT_FOUND", f"Job with ID '{job_id}' not found for App ID '{made.id}'.")
+            assert (failure.code, failure.text) == ("NOT_FOUND",
+                                                    f"Job with ID '{job_id}' not found for App ID '{made.id}'.")
 
 
 # ---- Pages ----
@@ -318,13 +328,14 @@ def walk(client, page_size, pages=1 << 30):
             return
 
 
-@pytest.mark.parametrize("method,extra", [("ListApps", {}), ("ListJobs", "app"), ("ListTeams", {}), ("ListKeys", {}), ("ListInvitations", {}),
-                                          ("ListMembers", "team")])
+@pytest.mark.parametrize("method,extra", [("ListApps", None), ("ListJobs", "app"), ("ListTeams", None), ("ListKeys", None),
+                                          ("ListInvitations", None), ("ListMembers", "team")])
 @pytest.mark.parametrize("fields,named", [(dict(page_size=-1), "page_size"), (dict(page_size=1001), "page_size"),
                                           (dict(page_size=-2**31), "page_size"), (dict(page_token="x"), "page_token"),
-                                          (dict(page_token="A" * 200), "page_token"), (dict(page_token="="), "page_token")])
+                                          (dict(page_token="A" * 200), "page_token"),
+                                          (dict(page_token="="), "page_token")])
 def test_bad_page(alice, made, store, method, extra, fields, named):
-    extra = {"app": dict(app_id=made.id), "team": dict(team_id=store.team)}.get(str(extra), {})
+    extra = {"app": dict(app_id=made.id), "team": dict(team_id=store.team)}.get(extra, {})
     failure = alice.fails(method, **extra, **fields)
     assert failure.code == "INVALID_ARGUMENT", failure
     assert named in failure.text
@@ -371,25 +382,21 @@ RAW = {
     "field number 0": (b"\x02\x00", "INTERNAL"),
     "wire type 7": (b"\x0f", "INTERNAL"),
     "open group": (b"\x0b", "INTERNAL"),
-    "wrong wire type for a message": (b"\x08\x01", None),
+    "wrong wire type for a message": (b"\x08\x01", "INTERNAL"),
     "no fields": (b"", "INVALID_ARGUMENT"),
     "unknown fields": (field(1, GOOD + field(99 - 84, b"x")) + field(15, b"\xff\0") + b"\x68\x07", "OK"),
     "unknown fixed fields": (field(1, GOOD) + b"\x71" + b"x" * 8 + b"\x7d" + b"x" * 4, "OK"),
     "a message twice": (field(1, field(2, b"first")) + field(1, GOOD), "INVALID_ARGUMENT"),
     "last name wins": (field(1, GOOD + field(2, b"second")), "OK"),
-    "10,000 empty loras": (field(1, GOOD + field(5, field(2, b"") * 10_000)), None),
-    "a million empty loras": (field(1, GOOD + field(5, field(2, b"") * 1_000_000)), None),
+    "10,000 empty loras": (field(1, GOOD + field(5, field(2, b"") * 10_000)), "INVALID_ARGUMENT"),
+    "a million empty loras": (field(1, GOOD + field(5, field(2, b"") * 1_000_000)), "INVALID_ARGUMENT"),
 }
 
 
 @pytest.mark.parametrize("form", RAW)
 def test_raw_bytes(alice, form):
     message, want = RAW[form]
-    got = alice.outcome("CreateApp", message)
-    if want is None:
-        assert got in ("INVALID_ARGUMENT", "INTERNAL", "RESOURCE_EXHAUSTED"), got
-    else:
-        assert got == want
+    assert alice.outcome("CreateApp", message) == want
     assert alice.outcome("ListApps", page_size=1) == "OK"
 
 
@@ -403,7 +410,8 @@ def test_unknown_fields_are_not_stored(alice):
     assert b"secret" not in alice("GetApp", id=made.id).SerializeToString()
 
 
-@pytest.mark.parametrize("size,code", [((4 << 20) - 200, "INVALID_ARGUMENT"), (5 << 20, "RESOURCE_EXHAUSTED"), (20 << 20, "RESOURCE_EXHAUSTED")])
+@pytest.mark.parametrize("size,code", [((4 << 20) - 200, "INVALID_ARGUMENT"), (5 << 20, "RESOURCE_EXHAUSTED"),
+                                       (20 << 20, "RESOURCE_EXHAUSTED")])
 def test_message_limit(alice, size, code):
     assert alice.outcome("CreateApp", app=app(description="x" * size)) == code
     assert alice.outcome("ListApps", page_size=1) == "OK"
@@ -415,8 +423,10 @@ def test_large_message_passes(alice, made):
     assert alice("GetJob", id=job.id, app_id=made.id).input == document
 
 
-@pytest.mark.parametrize("path", ["/allod.v1.AppService/Nothing", "/allod.v1.Nothing/GetApp", "/nothing", "/allod.v1.AppService/getApp",
-                                  "/allod.v1.AppService/GetApp/", "/allod.v1.AppService//GetApp", "/AppService/GetApp", "/"])
+@pytest.mark.parametrize("path", ["/allod.v1.AppService/Nothing", "/allod.v1.Nothing/GetApp", "/nothing",
+                                  "/allod.v1.AppService/getApp",
+                                  "/allod.v1.AppService/GetApp/", "/allod.v1.AppService//GetApp", "/AppService/GetApp",
+                                  "/"])
 def test_unknown_method(alice, channel, path):
     call = channel.unary_unary(path)
     with pytest.raises(grpc.RpcError) as caught:
@@ -444,7 +454,8 @@ def test_every_method_wants_a_key(channel, name):
 def test_compression_is_refused(alice, made):
     """A compressed message is not understood, and says so."""
     with pytest.raises(grpc.RpcError) as caught:
-        alice.stub("GetApp")(V1.GetAppRequest(id=made.id), metadata=alice.metadata, timeout=60, compression=grpc.Compression.Gzip)
+        alice.stub("GetApp")(V1.GetAppRequest(id=made.id), metadata=alice.metadata, timeout=60,
+                             compression=grpc.Compression.Gzip)
     assert caught.value.code().name == "UNIMPLEMENTED"
 
 
@@ -460,12 +471,16 @@ def framed(message):
     return struct.pack(">BI", 0, len(data)) + data
 
 
-@pytest.mark.parametrize("timeout,status", [("0n", "4"), ("0S", "4"), ("1H", None), ("99999999H", None), ("100000000S", "3"), ("x", "3"),
+@pytest.mark.parametrize("timeout,status", [("0n", "4"), ("0S", "4"), ("1H", None), ("99999999H", None),
+                                            ("100000000S", "3"), ("x", "3"),
                                             ("1", "3"), ("-1S", "3"), ("1 S", "3"), ("S", "3")])
 @pytest.mark.parametrize("path", ["/allod.v1.AppService/GetApp", "/allod.v1.JobService/RunJob"])
 def test_timeouts(http2, alice, path, timeout, status):
-    """A deadline that has passed is told by the server; one that is none is an error, never no deadline. These are answered before
-    any message, so none is sent: curl 7.88 may wait for ever when an answer of status 200 overtakes its body."""
+    """A deadline that has passed is told by the server; one that is none is an error, never no deadline.
+
+    These are answered before any message, so none is sent: curl 7.88 may wait for ever when an answer of status 200
+    overtakes its body.
+    """
     headers = alice.metadata + [("te", "trailers"), ("content-type", "application/grpc"), ("grpc-timeout", timeout)]
     answer = http2("POST", path, headers)
     assert answer.status == 200
@@ -479,7 +494,8 @@ def test_cancellation(channel, alice, made):
     """A canceled call ends at once, its connection goes on; so does a watch that is left."""
     future = alice.stub("GetJob").future(V1.GetJobRequest(), metadata=alice.metadata)
     future.cancel()
-    watch = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=rpcs.HealthCheckRequest.SerializeToString,
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch",
+                                 request_serializer=rpcs.HealthCheckRequest.SerializeToString,
                                  response_deserializer=rpcs.HealthCheckResponse.FromString)
     call = watch(rpcs.HealthCheckRequest(), timeout=60)
     assert next(call).status == 1
@@ -491,7 +507,8 @@ def test_cancellation(channel, alice, made):
 
 
 def test_watch_ends_at_its_deadline(channel):
-    watch = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=rpcs.HealthCheckRequest.SerializeToString,
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch",
+                                 request_serializer=rpcs.HealthCheckRequest.SerializeToString,
                                  response_deserializer=rpcs.HealthCheckResponse.FromString)
     call = watch(rpcs.HealthCheckRequest(), timeout=0.2)
     assert next(call).status == 1
@@ -538,7 +555,8 @@ def test_content_types(http2, alice, made):
     """application/grpc in its forms; others are refused before a call exists."""
     body = framed(V1.GetAppRequest(id=made.id))
     headers = alice.metadata + [("te", "trailers")]
-    for content_type, status in [("application/grpc", 200), ("application/grpc+proto", 200), ("application/grpc;charset=x", 200),
+    for content_type, status in [("application/grpc", 200), ("application/grpc+proto", 200),
+                                 ("application/grpc;charset=x", 200),
                                  ("application/grpcx", 415), ("application/json", 415)]:
         answer = http2("POST", "/allod.v1.AppService/GetApp", headers + [("content-type", content_type)], body)
         assert answer.status == status, (content_type, answer)

@@ -30,7 +30,8 @@ class Demo:
 
     def run(self, server, command):
         """A printed command, through a shell; the head is asked for beside it."""
-        command = command.replace("127.0.0.1:8080", server.address).replace("curl ", "curl --silent --show-error --include ", 1)
+        command = command.replace("127.0.0.1:8080", server.address).replace("curl ",
+                                                                            "curl --silent --show-error --include ", 1)
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=harness.BOUND_SECONDS)
         assert done.returncode == 0, done.stderr
         return harness.parse_answer(done.stdout)

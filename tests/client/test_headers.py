@@ -128,7 +128,8 @@ def test_team_of_others_and_no_team_are_the_same(web, store, alice, carol):
 
 
 @pytest.mark.parametrize("claims,status", [
-    ([], 200), (["{own}"], 200), (["{OWN}"], 200), (["{other}"], 403), ([""], 403), (["null"], 403), (["{own}", "{own}"], 403),
+    ([], 200), (["{own}"], 200), (["{OWN}"], 200), (["{other}"], 403), ([""], 403), (["null"], 403),
+    (["{own}", "{own}"], 403),
     (["{own},{own}"], 403), (["x"], 403)])
 def test_claimed_user(web, store, apps, alice, claims, status):
     """Never a source of identity: it may only agree with the key."""
@@ -155,7 +156,8 @@ def test_claimed_user_is_no_identity(web, store, apps):
 def test_scopes_do_not_mix(web, store, apps):
     """Personal things with the header and team things without it are not found."""
     own, team = apps
-    for app, headers in [(own, store.alice.headers(store.team)), (team, store.alice.headers()), (own, store.bob.headers()),
+    for app, headers in [(own, store.alice.headers(store.team)), (team, store.alice.headers()),
+                         (own, store.bob.headers()),
                          (team, store.bob.headers()), (team, store.carol.headers())]:
         answer = web("GET", f"/app/{app}", headers)
         assert (answer.status, answer.error()) == (404, f"App with ID '{app}' not found.")

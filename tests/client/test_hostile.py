@@ -1,6 +1,7 @@
-"""What no honest client sends. Each is answered as documented or its connection ends; the server stays well for others."""
+"""What no honest client sends: answered as documented, or the connection ends; others are served as before."""
 
 import os
+import select
 import socket
 import struct
 import threading
@@ -52,10 +53,11 @@ def test_many_headers(web, store, count, status):
 
 
 def test_long_path(web, store):
-    for size, statuses in [(4000, (404,)), (20_000, (414, 431, 400))]:
+    too_long = 414 if web.version == "HTTP/1.1" else 431  # where the target is a header field among others
+    for size, status in [(4000, 404), (20_000, too_long)]:
         answer = web("GET", "/app/" + "x" * size, store.alice.headers())
-        assert answer.status in statuses, answer
-        assert answer.error()
+        assert answer.status == status, answer
+        assert len(answer.error()) < 200, "not all of it is echoed"
 
 
 def test_endless_header_line(server):
@@ -127,8 +129,10 @@ def test_smuggling(server, key, form):
 
 def test_head_of_another_protocol(server):
     """TLS, SSH, garbage and nothing at all."""
-    for data in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(500), b"SSH-2.0-OpenSSH_9.2\r\n", os.urandom(4096),
-                 b"\0" * 100_000, b"\r\n\r\n\r\n\r\n", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"\xff" * 24):
+    for data in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(500), b"SSH-2.0-OpenSSH_9.2\r\n",
+                 os.urandom(4096),
+                 b"\0" * 100_000, b"\r\n\r\n\r\n\r\n", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+                 b"\xff" * 24):
         with Raw(server) as raw:
             raw.send(data)
             raw.socket.shutdown(socket.SHUT_WR)
@@ -139,7 +143,7 @@ def test_head_of_another_protocol(server):
 @pytest.mark.parametrize("cut", [1, 20, 60, 100, -1])
 @pytest.mark.parametrize("is_reset", [False, True])
 def test_half_a_request_then_gone(server, key, cut, is_reset):
-    request = POST.replace(b"KEY", key) + b"Content-Length: 200\r\n\r\n" + harness._encode(APP)
+    request = POST.replace(b"KEY", key) + b"Content-Length: 200\r\n\r\n" + harness.encode(APP)
     raw = Raw(server)
     raw.send(request[:cut])
     if is_reset:
@@ -149,7 +153,7 @@ def test_half_a_request_then_gone(server, key, cut, is_reset):
 
 def test_half_a_body_then_end(server, key):
     with Raw(server) as raw:
-        raw.send(POST.replace(b"KEY", key) + b"Content-Length: 2000\r\n\r\n" + harness._encode(APP))
+        raw.send(POST.replace(b"KEY", key) + b"Content-Length: 2000\r\n\r\n" + harness.encode(APP))
         raw.socket.shutdown(socket.SHUT_WR)
         answer = raw.answer()
         assert answer is None or answer.status == 400
@@ -157,7 +161,7 @@ def test_half_a_body_then_end(server, key):
 
 def test_gone_before_the_answer(server, key):
     """A write whose client has left is done or not, and nothing breaks."""
-    body = harness._encode(APP)
+    body = harness.encode(APP)
     for _ in range(30):
         raw = Raw(server)
         raw.send(POST.replace(b"KEY", key) + b"Content-Length: %d\r\n\r\n" % len(body) + body)
@@ -192,7 +196,8 @@ def literal(name, value):
 
 
 def request_block(path=b"/app", method=b"GET", *more):
-    return b"".join(literal(name, value) for name, value in [(b":method", method), (b":path", path), (b":scheme", b"http"),
+    return b"".join(literal(name, value) for name, value in [(b":method", method), (b":path", path),
+                                                             (b":scheme", b"http"),
                                                              (b":authority", b"x"), *more])
 
 
@@ -258,7 +263,6 @@ MALFORMED = {
 @pytest.mark.parametrize("form", MALFORMED)
 def test_malformed_http2_request(server, form):
     """A stream error or a refusal; the next request of the same connection is answered."""
-    import select
     good = frame(1, 5, 3, request_block())
     with Raw(server) as raw:
         raw.send(PREFACE + SETTINGS + frame(1, 5, 1, MALFORMED[form]) + good)
@@ -266,8 +270,9 @@ def test_malformed_http2_request(server, form):
         while 3 not in seen:
             while len(raw.buffer) < 9 or len(raw.buffer) < 9 + int.from_bytes(raw.buffer[:3], "big"):
                 assert select.select([raw.socket], [], [], harness.BOUND_SECONDS)[0]
-                assert raw._fill(), f"the connection ended, after {seen}"
-            length, kind, stream = int.from_bytes(raw.buffer[:3], "big"), raw.buffer[3], int.from_bytes(raw.buffer[5:9], "big")
+                assert raw.fill(), f"the connection ended, after {seen}"
+            length, kind, stream = int.from_bytes(raw.buffer[:3],
+                                                  "big"), raw.buffer[3], int.from_bytes(raw.buffer[5:9], "big")
             raw.buffer = raw.buffer[9 + length:]
             if stream:
                 seen.setdefault(stream, []).append(kind)
@@ -289,8 +294,11 @@ def test_slow_readers(server, store, http1):
     for raw in raws:
         raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.send(request * 50)
+    for raw in raws:
+        assert select.select([raw.socket], [], [], harness.BOUND_SECONDS)[0], "its first answer has begun"
     assert http1("GET", f"/app/{app}", headers).status == 200
-    assert resident(server) - before < 400 << 20
+    grown = resident(server) - before
+    assert grown < 250 << 20 or harness.is_sanitized(), "sanitizers have memory of their own"
     for raw in raws:
         raw.socket.close()
 

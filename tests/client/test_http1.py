@@ -1,9 +1,11 @@
 """What HTTP/1.1 alone has: connections kept alive, pipelines, chunks, expectations, and requests of half a meaning."""
 
+import threading
+
 import pytest
 
 import harness
-from harness import APP, JSON, Raw, app_body
+from harness import APP, JSON, Raw
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,9 @@ def post(path, key, body, more=b""):
             % (path, key, len(body), more, body))
 
 
-BODY = harness._encode(APP)
+BODY = harness.encode(APP)
+CHUNKED = (b"POST /app HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\n"
+           b"Transfer-Encoding: chunked\r\n\r\n")
 
 
 def test_keep_alive(server, key):
@@ -57,7 +61,6 @@ def test_http10(server, key):
 
 def test_pipeline_is_answered_in_order(server, key):
     """Fast and slow requests (a write waits for the disk) in one packet."""
-    made = []
     with Raw(server) as raw:
         raw.send(post(b"/app", key, BODY) + get(b"/app/x1", key) + post(b"/app", key, BODY) + get(b"/nothing", key)
                  + get(b"/app?page_size=2", key))
@@ -71,7 +74,6 @@ def test_pipeline_is_answered_in_order(server, key):
 def test_long_pipeline(server, key):
     """More requests than any buffer holds: back pressure, not loss."""
     with Raw(server) as raw:
-        import threading
         count = 3000
         sender = threading.Thread(target=lambda: raw.send(get(b"/app/zz", key) * count), daemon=True)
         sender.start()
@@ -98,7 +100,7 @@ def test_request_in_pieces(server, key, step):
 
 
 def test_chunked_body(server, key):
-    head = b"POST /app HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" % key
+    head = CHUNKED % key
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(BODY[i:i + 10]), BODY[i:i + 10]) for i in range(0, len(BODY), 10))
     with Raw(server) as raw:
         for _ in range(2):
@@ -109,7 +111,7 @@ def test_chunked_body(server, key):
 
 
 def test_chunked_body_too_large(server, key):
-    head = b"POST /app HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" % key
+    head = CHUNKED % key
     with Raw(server) as raw:
         raw.send(head)
         for _ in range(80):
@@ -128,29 +130,28 @@ def test_expect_continue(server, key):
         assert raw.answer().status == 201
 
 
-@pytest.mark.parametrize("path,key_text,length,status", [(b"/app", None, 5 << 20, 413), (b"/app", b"bad", 10, 403), (b"/x", None, 10, 404)])
+@pytest.mark.parametrize("path,key_text,length,status",
+                         [(b"/app", None, 5 << 20, 413), (b"/app", b"bad", 10, 403), (b"/x", None, 10, 404)])
 def test_expect_continue_is_refused_before_the_body(server, key, path, key_text, length, status):
     """The final answer comes in place of 100."""
     with Raw(server) as raw:
         raw.send(b"POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
                  b"Expect: 100-continue\r\n\r\n" % (path, key_text or key, length))
         while b"\r\n" not in raw.buffer:
-            assert raw._fill()
+            assert raw.fill()
         assert raw.buffer.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_unknown_expectation(server, key):
+def test_unknown_expectation_is_ignored(server, key):
     with Raw(server) as raw:
         raw.send(post(b"/app", key, BODY, b"Expect: 200-ok\r\n"))
-        assert raw.answer().status in (201, 417)
+        assert raw.answer().status == 201
 
 
 def test_curl_sends_a_large_body(server, store):
     """curl waits for 100 with bodies above 1 MiB."""
     web = harness.Curl(server, "--http1.1")
-    body = app_body(workflow={"model_url": "https://e.com/", "tools": {"x": "y" * (2 << 20)}})
-    assert web("POST", "/app", store.alice.headers() + JSON, body).status in (201, 400)
-    assert web("POST", "/app", store.alice.headers() + JSON, harness._encode(APP) + b" " * (2 << 20)).status == 201
+    assert web("POST", "/app", store.alice.headers() + JSON, harness.encode(APP) + b" " * (2 << 20)).status == 201
 
 
 def test_curl_chunked(server, store):
@@ -159,9 +160,10 @@ def test_curl_chunked(server, store):
 
 
 def test_absolute_target(server, key):
+    """RFC 9112 section 3.2.2: a server must take it."""
     with Raw(server) as raw:
         raw.send(get(b"http://x/app", key))
-        assert raw.answer().status in (200, 400, 404)
+        assert raw.answer().status == 200
 
 
 def test_empty_lines_before_a_request(server, key):

@@ -1,4 +1,4 @@
-"""Whatever is another's does not exist: every method that takes an id answers for a foreign one as for a random one, byte for byte."""
+"""Whatever is another's does not exist: the answer for a foreign id is that for a random one, byte for byte."""
 
 import pytest
 
@@ -40,14 +40,18 @@ METHODS = {
     "ListJobs full": lambda app, job: dict(app_id=app, view=V1.JOB_VIEW_FULL, status=V1.JOB_STATUS_QUEUED),
 }
 
-ROUTES = [("GET", "/app/{app}", None), ("HEAD", "/app/{app}", None), ("PUT", "/app/{app}", {"name": "mine"}), ("PATCH", "/app/{app}", {}),
-          ("DELETE", "/app/{app}", None), ("POST", "/app/{app}/run_async", {"input": {}}), ("GET", "/app/{app}/job", None),
-          ("GET", "/app/{app}/job/{job}", None), ("PUT", "/app/{app}/job/{job}", None), ("GET", "/app/{app}/job?status=QUEUED", None)]
+ROUTES = [("GET", "/app/{app}", None), ("HEAD", "/app/{app}", None), ("PUT", "/app/{app}", {"name": "mine"}),
+          ("PATCH", "/app/{app}", {}),
+          ("DELETE", "/app/{app}", None), ("POST", "/app/{app}/run_async", {"input": {}}),
+          ("GET", "/app/{app}/job", None),
+          ("GET", "/app/{app}/job/{job}", None), ("PUT", "/app/{app}/job/{job}", None),
+          ("GET", "/app/{app}/job?status=QUEUED", None)]
 
 
 def intruders(store):
     """Who tries: a stranger; the OWNER without the header; the owner of another scope with it."""
-    return {"stranger": store.carol.headers(), "owner without the header": store.alice.headers(), "member without it": store.dave.headers(),
+    return {"stranger": store.carol.headers(), "owner without the header": store.alice.headers(),
+            "member without it": store.dave.headers(),
             "in the team": store.dave.headers(store.team)}
 
 
@@ -61,7 +65,8 @@ WHO = ["stranger", "owner without the header", "member without it", "in the team
 
 def blank(data, *ids):
     for one in ids:
-        data = data.replace(one.encode() if isinstance(data, bytes) else one, b"ID" if isinstance(data, bytes) else "ID")
+        data = data.replace(one.encode() if isinstance(data, bytes) else one,
+                            b"ID" if isinstance(data, bytes) else "ID")
     return data
 
 
@@ -105,7 +110,8 @@ def test_foreign_job_under_an_own_app(alice, treasure):
 
 def test_if_match_tells_nothing(store, web, treasure):
     for condition in ("*", '"0-1"'):
-        answers = [web("DELETE", f"/app/{app}", store.carol.headers() + [("if-match", condition)]) for app in (treasure.ids[0][0], new_id())]
+        answers = [web("DELETE", f"/app/{app}", store.carol.headers() + [("if-match", condition)])
+                   for app in (treasure.ids[0][0], new_id())]
         assert [answer.status for answer in answers] == [404, 404]
 
 
@@ -133,7 +139,8 @@ def test_ids_cannot_be_chosen(carol, web, store, treasure):
     """Nobody writes over a foreign record by creating one of its id."""
     app, _ = treasure.ids[0]
     assert carol.outcome("CreateApp", app=rpcs.app(id=app)) == "INVALID_ARGUMENT"
-    body = {"id": app, "name": "x", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.com/"}}
+    body = {"id": app, "name": "x", "configuration": {"gpu_tier": "BASIC"},
+            "workflow": {"model_url": "https://example.com/"}}
     assert web("POST", "/app", store.carol.headers() + JSON, body).status == 400
 
 
@@ -142,7 +149,8 @@ def test_owner_fields_move_nothing(carol, alice_in_team, store, treasure):
     made = carol("CreateApp", app=rpcs.app(owner_team_id=store.team))
     assert made.owner_user_id == store.carol.id
     assert alice_in_team.outcome("GetApp", id=made.id) == "NOT_FOUND"
-    carol("UpdateApp", app=V1.App(id=made.id, owner_team_id=store.team, name="n"), update_mask={"paths": ["owner_team_id", "name"]})
+    carol("UpdateApp", app=V1.App(id=made.id, owner_team_id=store.team, name="n"),
+          update_mask={"paths": ["owner_team_id", "name"]})
     assert carol("GetApp", id=made.id).owner_user_id == store.carol.id
 
 

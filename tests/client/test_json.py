@@ -62,16 +62,22 @@ REFUSED = {
 
 # A value of a free-form member, where only the grammar is looked at.
 VALUES_REFUSED = {
-    "NaN": b"NaN", "Infinity": b"Infinity", "minus Infinity": b"-Infinity", "leading zero": b"01", "minus leading zero": b"-01",
+    "NaN": b"NaN", "Infinity": b"Infinity", "minus Infinity": b"-Infinity", "leading zero": b"01",
+    "minus leading zero": b"-01",
     "two zeros": b"00", "plus": b"+1", "bare point": b".5", "point at the end": b"1.", "exponent without digits": b"1e",
     "exponent sign only": b"1e+", "hex": b"0x10", "minus alone": b"-", "two minuses": b"--1", "underscore": b"1_0",
-    "capital True": b"True", "capital NULL": b"NULL", "undefined": b"undefined", "cut true": b"tru", "single quotes": b"'x'",
-    "raw newline": b'"a\nb"', "raw tab": b'"a\tb"', "raw NUL": b'"a\0b"', "raw 0x1f": b'"a\x1fb"', "bad escape": b'"\\x41"',
+    "capital True": b"True", "capital NULL": b"NULL", "undefined": b"undefined", "cut true": b"tru",
+    "single quotes": b"'x'",
+    "raw newline": b'"a\nb"', "raw tab": b'"a\tb"', "raw NUL": b'"a\0b"', "raw 0x1f": b'"a\x1fb"',
+    "bad escape": b'"\\x41"',
     "escaped quote": b'"\\\'"', "capital U": b'"\\U0041"', "short unicode": b'"\\u12"', "unicode not hex": b'"\\u12g4"',
-    "lone continuation": b'"\x80"', "overlong slash": b'"\xc0\xaf"', "overlong NUL": b'"\xc0\x80"', "surrogate in UTF-8": b'"\xed\xa0\x80"',
+    "lone continuation": b'"\x80"', "overlong slash": b'"\xc0\xaf"', "overlong NUL": b'"\xc0\x80"',
+    "surrogate in UTF-8": b'"\xed\xa0\x80"',
     "beyond Unicode": b'"\xf4\x90\x80\x80"', "cut sequence": b'"\xe2\x82"', "0xff": b'"\xff"', "latin-1": b'"caf\xe9"',
-    "bad UTF-8 in a key": b'{"\xff":1}', "key not text": b'{1:2}', "key null": b'{null:1}', "same key": b'{"a":1,"a":2}',
-    "same key by escape": b'{"a":1,"\\u0061":2}', "same key far": b'{"a":{"x":1},"b":[1,{"c":2}],"a":2}', "unclosed array": b"[1",
+    "bad UTF-8 in a key": b'{"\xff":1}', "key not text": b'{1:2}', "key null": b'{null:1}',
+    "same key": b'{"a":1,"a":2}',
+    "same key by escape": b'{"a":1,"\\u0061":2}', "same key far": b'{"a":{"x":1},"b":[1,{"c":2}],"a":2}',
+    "unclosed array": b"[1",
     "mixed closing": b'[1}', "colon in array": b'["a":1]', "two trailing commas": b"[1,,]", "only a comma": b"[,]",
 }
 
@@ -80,7 +86,8 @@ FREE_FORM = pytest.mark.parametrize("place", ["tools", "input"])
 
 def send_value(web, own, app, place, value):
     if place == "tools":
-        return web("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {', b'"workflow": {"tools": {"t": ' + value + b"}, "))
+        return web("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {',
+                                                            b'"workflow": {"tools": {"t": ' + value + b"}, "))
     return web("POST", f"/app/{app}/run_async", own + JSON, b'{"input": {"t": ' + value + b"}}")
 
 
@@ -131,7 +138,8 @@ def test_size_of_a_body(web, own, size, status):
 
 
 @pytest.mark.parametrize("content_type,status", [
-    ("application/json", 201), ("application/json; charset=utf-8", 201), ("Application/JSON", 201), ("application/json;charset=UTF-8", 201),
+    ("application/json", 201), ("application/json; charset=utf-8", 201), ("Application/JSON", 201),
+    ("application/json;charset=UTF-8", 201),
     ("text/plain", 415), ("application/x-www-form-urlencoded", 415), ("text/json", 415), ("application/jsonp", 415),
     ("application/grpc", 415), ("multipart/form-data; boundary=x", 415), ("", 415), (None, 415)])
 def test_content_type(http1, own, content_type, status):
@@ -142,7 +150,8 @@ def test_content_type(http1, own, content_type, status):
         assert answer.error()
 
 
-@pytest.mark.parametrize("path,method", [("/app", "POST"), ("/app/{}", "PUT"), ("/app/{}", "PATCH"), ("/app/{}/run_async", "POST")])
+@pytest.mark.parametrize("path,method", [("/app", "POST"), ("/app/{}", "PUT"), ("/app/{}", "PATCH"),
+                                         ("/app/{}/run_async", "POST")])
 def test_content_type_is_asked_everywhere(web, own, app, path, method):
     answer = web(method, path.format(app), own + [("content-type", "text/plain")], b"{}")
     assert answer.status == 415
@@ -217,7 +226,8 @@ def test_many_keys(web, own, app):
     assert stored_input(web, own, app, document) == document
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"input":null}', b'{"input":[]}', b'{"input":"x"}', b'{"input":1}', b'{"inputs":{}}',
+@pytest.mark.parametrize("body", [b"{}", b'{"input":null}', b'{"input":[]}', b'{"input":"x"}', b'{"input":1}',
+                                  b'{"inputs":{}}',
                                   b'{"input":{},"other":1}', b"[]", b'{"input":{},"input":{}}', b'{"request":{}}'])
 def test_bad_run(web, own, app, body):
     answer = web("POST", f"/app/{app}/run_async", own + JSON, body)
@@ -242,33 +252,44 @@ def changed(path, value):
 
 
 BAD_FIELDS = [
-    ("name", ...), ("name", ""), ("name", None), ("name", 1), ("name", ["x"]), ("name", "x" * 201), ("name", "\U0001f600" * 201),
+    ("name", ...), ("name", ""), ("name", None), ("name", 1), ("name", ["x"]), ("name", "x" * 201),
+    ("name", "\U0001f600" * 201),
     ("description", 1), ("description", {}), ("description", "x" * 4001),
-    ("configuration", ...), ("configuration", None), ("configuration", []), ("configuration", "STANDARD"), ("configuration", {}),
-    ("configuration.gpu_tier", "standard"), ("configuration.gpu_tier", "GPU_TIER_STANDARD"), ("configuration.gpu_tier", "HUGE"),
+    ("configuration", ...), ("configuration", None), ("configuration", []), ("configuration", "STANDARD"),
+    ("configuration", {}),
+    ("configuration.gpu_tier", "standard"), ("configuration.gpu_tier", "GPU_TIER_STANDARD"),
+    ("configuration.gpu_tier", "HUGE"),
     ("configuration.gpu_tier", ""), ("configuration.gpu_tier", 2), ("configuration.gpu_tier", None),
     ("configuration.gpu_tier", "UNSPECIFIED"),
     ("configuration.active_workers", -1), ("configuration.active_workers", 1001), ("configuration.active_workers", 1.5),
-    ("configuration.active_workers", "x"), ("configuration.active_workers", True), ("configuration.active_workers", 2**31),
+    ("configuration.active_workers", "x"), ("configuration.active_workers", True),
+    ("configuration.active_workers", 2**31),
     ("configuration.active_workers", 2**64 + 1), ("configuration.active_workers", [1]),
     ("configuration.location", 1), ("configuration.location", "x" * 201),
     ("workflow", ...), ("workflow", None), ("workflow", []), ("workflow", {}),
-    ("workflow.model_url", ""), ("workflow.model_url", None), ("workflow.model_url", 1), ("workflow.model_url", "model"),
-    ("workflow.model_url", "ftp://example.com/x"), ("workflow.model_url", "https://"), ("workflow.model_url", "https:/example.com"),
+    ("workflow.model_url", ""), ("workflow.model_url", None), ("workflow.model_url", 1),
+    ("workflow.model_url", "model"),
+    ("workflow.model_url", "ftp://example.com/x"), ("workflow.model_url", "https://"),
+    ("workflow.model_url", "https:/example.com"),
     ("workflow.model_url", "javascript:alert(1)"), ("workflow.model_url", "https://example.com/" + "x" * 2048),
     ("workflow.model_url", "https://example.com/a b"), ("workflow.model_url", "https://example.com/\n"),
     ("workflow.tools", []), ("workflow.tools", "x"), ("workflow.tools", 1),
-    ("workflow.tools.loras", {}), ("workflow.tools.loras", "x"), ("workflow.tools.loras", [1]), ("workflow.tools.loras", [None]),
+    ("workflow.tools.loras", {}), ("workflow.tools.loras", "x"), ("workflow.tools.loras", [1]),
+    ("workflow.tools.loras", [None]),
     ("id", new_id()), ("id", "x"),
 ]
-BAD_FIELDS += [("workflow.tools.loras", [{name: value for name, value in LORA.items() if name != missing}]) for missing in LORA]
+BAD_FIELDS += [("workflow.tools.loras", [{name: value for name, value in LORA.items() if name != missing}])
+               for missing in LORA]
 BAD_FIELDS += [("workflow.tools.loras", [{**LORA, **change}]) for change in (
-    {"weight": "x"}, {"weight": None}, {"weight": [1]}, {"id": 1}, {"id": ""}, {"name": ""}, {"versionId": ""}, {"downloadUrl": ""},
+    {"weight": "x"}, {"weight": None}, {"weight": [1]}, {"id": 1}, {"id": ""}, {"name": ""}, {"versionId": ""},
+    {"downloadUrl": ""},
     {"extra": 1}, {"version_id": "x"})]
-BAD_FIELDS += [("workflow.tools.loras", [LORA, LORA]), ("workflow.tools.loras", [{**LORA, "id": f"l{i}"} for i in range(65)])]
+BAD_FIELDS += [("workflow.tools.loras", [LORA, LORA]),
+               ("workflow.tools.loras", [{**LORA, "id": f"l{i}"} for i in range(65)])]
 
 
-@pytest.mark.parametrize("path,value", [pytest.param(path, value, id=f"{path}={str(value)[:40]}") for path, value in BAD_FIELDS])
+@pytest.mark.parametrize("path,value", [pytest.param(path, value, id=f"{path}={str(value)[:40]}") for path,
+                                        value in BAD_FIELDS])
 def test_bad_field(http1, own, path, value):
     """The sentence names the field, in the spelling of this face."""
     answer = http1("POST", "/app", own + JSON, changed(path, value))
@@ -291,7 +312,8 @@ def test_misspelt_member(http1, own, name):
     assert name in answer.error()
 
 
-@pytest.mark.parametrize("path", ["configuration.gpu_teir", "configuration.workers", "workflow.model", "workflow.loras", "workflow.url"])
+@pytest.mark.parametrize("path", ["configuration.gpu_teir", "configuration.workers", "workflow.model", "workflow.loras",
+                                  "workflow.url"])
 def test_misspelt_inner_member(http1, own, path):
     answer = http1("POST", "/app", own + JSON, changed(path, "x"))
     assert answer.status == 400, answer
@@ -312,12 +334,15 @@ def test_text_that_is_none(http1, own, text, field):
 
 
 @pytest.mark.parametrize("path,value", [
-    ("name", "x"), ("name", "x" * 200), ("name", "\U0001f600" * 200), ("name", "a\"\\/\b\f\n\r\t\x7f\u2028"), ("name", " "),
+    ("name", "x"), ("name", "x" * 200), ("name", "\U0001f600" * 200), ("name", "a\"\\/\b\f\n\r\t\x7f\u2028"),
+    ("name", " "),
     ("description", ""), ("description", None), ("description", "x" * 4000), ("configuration.active_workers", 1000),
-    ("configuration.active_workers", None), ("configuration.location", "x" * 200), ("workflow.model_url", "http://e.com/?a=b#c"),
+    ("configuration.active_workers", None), ("configuration.location", "x" * 200),
+    ("workflow.model_url", "http://e.com/?a=b#c"),
     ("workflow.model_url", "HTTPS://example.com"), ("workflow.model_url", "https://example.com/" + "x" * 2028),
     ("workflow.tools", None), ("workflow.tools", {}), ("workflow.tools.loras", []), ("workflow.tools.loras", [LORA]),
-    ("workflow.tools.loras", [{**LORA, "weight": weight} for weight in (-1.5,)]), ("workflow.tools.loras", [{**LORA, "weight": 1e-300}]),
+    ("workflow.tools.loras", [{**LORA, "weight": weight} for weight in (-1.5,)]),
+    ("workflow.tools.loras", [{**LORA, "weight": 1e-300}]),
     ("workflow.tools.loras", [{**LORA, "id": f"l{i}"} for i in range(64)]), ("workflow.tools.other", {"loras": [1]})])
 def test_good_field(http1, own, path, value):
     answer = http1("POST", "/app", own + JSON, changed(path, value))
@@ -334,7 +359,8 @@ def test_good_field(http1, own, path, value):
     assert fetched == value
 
 
-@pytest.mark.parametrize("text,value", [(b"5", 5), (b"5.0", 5), (b"5e0", 5), (b"50e-1", 5), (b"1e3", 1000), (b"0", 0), (b"-0", 0)])
+@pytest.mark.parametrize("text,value", [(b"5", 5), (b"5.0", 5), (b"5e0", 5), (b"50e-1", 5), (b"1e3", 1000), (b"0", 0),
+                                        (b"-0", 0)])
 def test_whole_numbers_in_any_form(http1, own, text, value):
     body = GOOD.replace(b'"gpu_tier"', b'"active_workers": ' + text + b', "gpu_tier"')
     answer = http1("POST", "/app", own + JSON, body)
@@ -345,21 +371,24 @@ def test_whole_numbers_in_any_form(http1, own, text, value):
 @pytest.mark.parametrize("text", [b"1e400", b"-1e400", b"NaN", b'"NaN"', b"Infinity"])
 def test_weight_must_be_finite(http1, own, text):
     lora = json.dumps(LORA).encode().replace(b"0.5", text)
-    answer = http1("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {', b'"workflow": {"tools": {"loras": [' + lora + b"]}, "))
+    answer = http1("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {',
+                                                            b'"workflow": {"tools": {"loras": [' + lora + b"]}, "))
     assert answer.status == 400, answer
 
 
 @pytest.mark.parametrize("text", [b"0.1", b"-1", b"1", b"1e-7", b"123456789.125", b"5e-324", b"1.7976931348623157e308"])
 def test_weight_comes_back_exact(http1, own, text):
     lora = json.dumps(LORA).encode().replace(b"0.5", text)
-    answer = http1("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {', b'"workflow": {"tools": {"loras": [' + lora + b"]}, "))
+    answer = http1("POST", "/app", own + JSON, GOOD.replace(b'"workflow": {',
+                                                            b'"workflow": {"tools": {"loras": [' + lora + b"]}, "))
     assert answer.status == 201, answer
     assert answer.json()["data"]["workflow"]["tools"]["loras"] == [{**LORA, "weight": float(text)}]
     assert sorted(answer.json()["data"]["workflow"]["tools"]["loras"][0]) == sorted(LORA)
 
 
 def test_output_only_members_are_ignored_at_creation(http1, own, store):
-    body = {**app_body(), "status": "RUNNING", "created_by": store.bob.id, "owner_user_id": store.bob.id, "owner_team_id": None,
+    body = {**app_body(), "status": "RUNNING", "created_by": store.bob.id, "owner_user_id": store.bob.id,
+            "owner_team_id": None,
             "created_at": "2001-01-01T00:00:00", "updated_at": "x", "jobs": {"completed": 9}, "workers": {"idle": 9}}
     answer = http1("POST", "/app", own + JSON, body)
     assert answer.status == 201, answer
@@ -370,8 +399,9 @@ def test_output_only_members_are_ignored_at_creation(http1, own, store):
 
 def test_several_complaints_at_once(http1, own):
     """One sentence names each field."""
-    sentence = http1("POST", "/app", own + JSON, {"name": "", "configuration": {"gpu_tier": "X"}, "workflow": {}}).error()
-    for name in ("gpu_tier",):
+    body = {"name": "", "configuration": {"active_workers": 1001}, "workflow": {"model_url": "x"}}
+    sentence = http1("POST", "/app", own + JSON, body).error()
+    for name in ("name", "configuration.gpu_tier", "configuration.active_workers", "workflow.model_url"):
         assert name in sentence
 
 

@@ -16,8 +16,10 @@ import rpcs
 def seen(server, store):
     modules = os.path.join(harness.build_root(), "node", "node_modules")
     assert os.path.isdir(modules), "ninja node"
-    protos = [os.path.join(harness.ROOT, "proto"), *(harness.setting(name) for name in ("protobuf_protos", "google_protos", "grpc_protos"))]
-    command = [shutil.which("node"), os.path.join(os.path.dirname(__file__), "client.cjs"), server.address, store.alice.key, store.team,
+    protos = [os.path.join(harness.ROOT, "proto"), *(harness.setting(name)
+                                                     for name in ("protobuf_protos", "google_protos", "grpc_protos"))]
+    command = [shutil.which("node"), os.path.join(os.path.dirname(__file__), "client.cjs"), server.address,
+               store.alice.key, store.team,
                store.carol.key, *protos]
     done = subprocess.run(command, capture_output=True, text=True, timeout=harness.BOUND_SECONDS * 2,
                           env={**os.environ, "NODE_PATH": modules})
@@ -31,7 +33,9 @@ def test_health(seen):
 
 def test_app(seen, store):
     made = seen["created"]
-    assert (made["name"], made["status"], made["owner_user_id"], made["owner"]) == ("from node", "APP_STATUS_INITIALIZING", store.alice.id,
+    assert (made["name"], made["status"], made["owner_user_id"], made["owner"]) == ("from node",
+                                                                                    "APP_STATUS_INITIALIZING",
+                                                                                    store.alice.id,
                                                                                    "owner_user_id")
     assert made["configuration"] == {"gpu_tier": "GPU_TIER_PERFORMANCE", "active_workers": 2, "location": ""}
     assert made["workflow"]["tools"] == '{"seed":123456789012345678901234567890}'
@@ -56,9 +60,12 @@ def test_parallel_calls(seen):
 
 
 @pytest.mark.parametrize("case,code,text,reason", [
-    ("no_key", "UNAUTHENTICATED", "Unauthorized access. Invalid API key.", "INVALID_API_KEY"), ("bad_team", "INVALID_ARGUMENT", "x-team-id", None),
-    ("stranger_in_team", "PERMISSION_DENIED", "You are not a member of this team.", "NOT_A_MEMBER"), ("stranger", "NOT_FOUND", "App with ID", "NOT_FOUND"),
-    ("bad_argument", "INVALID_ARGUMENT", "app.name", "BAD_ARGUMENT"), ("too_large", "RESOURCE_EXHAUSTED", "", None), ("deadline", "DEADLINE_EXCEEDED", "", None),
+    ("no_key", "UNAUTHENTICATED", "Unauthorized access. Invalid API key.", "INVALID_API_KEY"),
+    ("bad_team", "INVALID_ARGUMENT", "x-team-id", None),
+    ("stranger_in_team", "PERMISSION_DENIED", "You are not a member of this team.", "NOT_A_MEMBER"),
+    ("stranger", "NOT_FOUND", "App with ID", "NOT_FOUND"),
+    ("bad_argument", "INVALID_ARGUMENT", "app.name", "BAD_ARGUMENT"), ("too_large", "RESOURCE_EXHAUSTED", "", None),
+    ("deadline", "DEADLINE_EXCEEDED", "", None),
     ("gone", "NOT_FOUND", "App with ID", "NOT_FOUND")])
 def test_error(seen, case, code, text, reason):
     error = seen["errors"][case]["error"]

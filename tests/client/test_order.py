@@ -58,7 +58,8 @@ class Where:
     def __init__(self, store, channel):
         owner = rpcs.Client(channel, store.alice.headers())
         self.open = owner("CreateTeam", team=rpcs.V1.Team(name="open")).id
-        self.shut = owner("CreateTeam", team=rpcs.V1.Team(name="shut", settings=rpcs.V1.TeamSettings(member_can_run=True))).id
+        self.shut = owner("CreateTeam", team=rpcs.V1.Team(name="shut",
+                                                          settings=rpcs.V1.TeamSettings(member_can_run=True))).id
         for team in (self.open, self.shut):
             owner("InviteMember", team_id=team, user_id=store.bob.id, role=rpcs.V1.ROLE_MEMBER)
             rpcs.Client(channel, store.bob.headers())("AcceptInvitation", team_id=team)

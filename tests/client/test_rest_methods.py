@@ -1,4 +1,4 @@
-"""REST, row by row of the contract's table, over HTTP/1.1 and HTTP/2: statuses, envelopes, headers, texts, order of keys."""
+"""REST, row by row of the contract's table, over HTTP/1.1 and HTTP/2: statuses, envelopes, headers, texts, keys."""
 
 import re
 
@@ -189,12 +189,15 @@ def test_cancel_takes_an_empty_object(web, own):
 # ---- What is not there ----
 
 BAD_IDS = ["x", "123", "00000000-0000-0000-0000-00000000000", "00000000-0000-0000-0000-0000000000000",
-           "{123e4567-e89b-12d3-a456-426614174000}", "123e4567e89b12d3a456426614174000", "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz"]
+           "{123e4567-e89b-12d3-a456-426614174000}", "123e4567e89b12d3a456426614174000",
+           "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz"]
 
 
 @pytest.mark.parametrize("app_id", [new_id(), *BAD_IDS])
-@pytest.mark.parametrize("method,path,body", [("GET", "", None), ("PUT", "", {"name": "x"}), ("PATCH", "", {"name": "x"}),
-                                              ("DELETE", "", None), ("POST", "/run_async", {"input": {}}), ("GET", "/job", None),
+@pytest.mark.parametrize("method,path,body", [("GET", "", None), ("PUT", "", {"name": "x"}),
+                                              ("PATCH", "", {"name": "x"}),
+                                              ("DELETE", "", None), ("POST", "/run_async", {"input": {}}),
+                                              ("GET", "/job", None),
                                               ("GET", f"/job/{new_id()}", None), ("PUT", "/job/x", None)])
 def test_absent_app(http1, own, app_id, method, path, body):
     """An id that is no UUID is simply not found."""
@@ -223,7 +226,8 @@ def test_job_of_another_app_is_absent(web, own, alice_app):
 
 # ---- Routes ----
 
-@pytest.mark.parametrize("path", ["/", "/apps", "/App", "/app//", "//app", "/app/x/run", "/app/x/job/y/z", "/app/x/jobs", "/app//job",
+@pytest.mark.parametrize("path", ["/", "/apps", "/App", "/app//", "//app", "/app/x/run", "/app/x/job/y/z",
+                                  "/app/x/jobs", "/app//job",
                                   "/v1/app", "/app/x/job//"])
 def test_unknown_path(web, own, path):
     answer = web("GET", path, own)
@@ -232,11 +236,13 @@ def test_unknown_path(web, own, path):
 
 
 ALLOW = {"/app": "GET, HEAD, OPTIONS, POST", "/app/{}": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
-         "/app/{}/run_async": "OPTIONS, POST", "/app/{}/job": "GET, HEAD, OPTIONS", "/app/{}/job/{}": "GET, HEAD, OPTIONS, PUT"}
+         "/app/{}/run_async": "OPTIONS, POST", "/app/{}/job": "GET, HEAD, OPTIONS",
+         "/app/{}/job/{}": "GET, HEAD, OPTIONS, PUT"}
 VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "MKCOL"]
 
 
-@pytest.mark.parametrize("path,verb", [(path, verb) for path in ALLOW for verb in VERBS if verb not in ALLOW[path].split(", ")])
+@pytest.mark.parametrize("path,verb", [(path, verb) for path in ALLOW
+                                       for verb in VERBS if verb not in ALLOW[path].split(", ")])
 def test_wrong_verb(web, path, verb):
     """405 names what is allowed, whoever asks."""
     answer = web(verb, path.format(new_id(), new_id()))
@@ -253,7 +259,8 @@ def test_options(web, path):
     assert answer.body == b""
 
 
-@pytest.mark.parametrize("path,status", [("/app", 200), ("/app/{app}", 200), ("/app/{app}/job", 200), ("/app/{app}/job/{job}", 200),
+@pytest.mark.parametrize("path,status", [("/app", 200), ("/app/{app}", 200), ("/app/{app}/job", 200),
+                                         ("/app/{app}/job/{job}", 200),
                                          ("/app/nothing", 404), ("/nothing", 404), ("/app/{app}/run_async", 405)])
 def test_head_is_get_without_body(web, own, alice_app, path, status):
     job = make_job(web, own, alice_app)
@@ -274,7 +281,8 @@ def test_every_answer_has_a_date_or_none_has(web, own, alice_app):
 
 # ---- Conditions ----
 
-@pytest.mark.parametrize("condition,status", [("{etag}", 200), ("*", 200), ('"0-0"', 412), ('"x"', 412), ("W/{etag}", 412)])
+@pytest.mark.parametrize("condition,status", [("{etag}", 200), ("*", 200), ('"0-0"', 412), ('"x"', 412),
+                                              ("W/{etag}", 412)])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_if_match(web, own, method, condition, status):
     made = make_app(web, own)
@@ -334,7 +342,8 @@ def walk(web, path, headers, page_size, query=""):
             return ids, sizes
 
 
-@pytest.mark.parametrize("page_size,sizes", [(1, [1] * 7), (2, [2, 2, 2, 1]), (3, [3, 3, 1]), (7, [7]), (8, [7]), (1000, [7]), (0, [7])])
+@pytest.mark.parametrize("page_size,sizes", [(1, [1] * 7), (2, [2, 2, 2, 1]), (3, [3, 3, 1]), (7, [7]), (8, [7]),
+                                             (1000, [7]), (0, [7])])
 def test_pages(web, many, page_size, sizes):
     """Every element once, in order; no empty last page."""
     headers, apps, jobs = many
@@ -342,7 +351,8 @@ def test_pages(web, many, page_size, sizes):
     assert walk(web, f"/app/{apps[0]}/job", headers, page_size) == (jobs, sizes)
 
 
-@pytest.mark.parametrize("status,expected", [("IN_QUEUE", slice(None)), ("QUEUED", slice(None)), ("CANCELED", None), ("RUNNING", ()),
+@pytest.mark.parametrize("status,expected", [("IN_QUEUE", slice(None)), ("QUEUED", slice(None)), ("CANCELED", None),
+                                             ("RUNNING", ()),
                                              ("COMPLETED", ()), ("FAILED", ())])
 @pytest.mark.parametrize("page_size", [1, 2, 100])
 def test_jobs_by_status(web, many, status, expected, page_size):
@@ -354,7 +364,8 @@ def test_jobs_by_status(web, many, status, expected, page_size):
     assert ids == want.get(status, [])
 
 
-@pytest.mark.parametrize("query", ["page_size=-1", "page_size=1001", "page_size=x", "page_size=1.5", "page_size=99999999999999999999",
+@pytest.mark.parametrize("query", ["page_size=-1", "page_size=1001", "page_size=x", "page_size=1.5",
+                                   "page_size=99999999999999999999",
                                    "page_token=x", "page_token=AAAA", "page_sizes=1", "page_size=1&page_size=2"])
 @pytest.mark.parametrize("path", ["/app", "/app/{}/job"])
 def test_bad_page(web, many, path, query):

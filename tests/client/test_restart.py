@@ -79,7 +79,8 @@ def test_drain(small, number):
     server.child.send_signal(number)
     server.assert_ended_well()
     load.join()
-    assert set(load.refused) <= {"UNAVAILABLE", 503, "RemoteDisconnected", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError",
+    assert set(load.refused) <= {"UNAVAILABLE", 503, "RemoteDisconnected", "ConnectionRefusedError",
+                                 "ConnectionResetError", "BrokenPipeError",
                                  "CANCELLED", "IncompleteRead", "BadStatusLine"}, load.refused
     with serving(small.data) as again:
         assert set(load.acknowledged) <= set(ids_of(again, small))
@@ -105,7 +106,8 @@ def test_drain_ends_watches_and_idle_connections(small):
     """Health tells of the end; what waits for nothing does not hold it up."""
     server = Server(small.data)
     with rpcs.channel(server.address) as channel, Raw(server) as idle, Raw(server) as silent:
-        watch = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=rpcs.HealthCheckRequest.SerializeToString,
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch",
+                                     request_serializer=rpcs.HealthCheckRequest.SerializeToString,
                                      response_deserializer=rpcs.HealthCheckResponse.FromString)
         call = watch(rpcs.HealthCheckRequest(), timeout=harness.BOUND_SECONDS)
         assert next(call).status == 1

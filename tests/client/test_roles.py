@@ -71,13 +71,15 @@ class Crew:
         self.alice("UpdateMember", team_id=self.team, user_id=self.store.dave.id, role=getattr(V1, f"ROLE_{role}"))
 
     def request(self, method):
-        """Arguments that make the call succeed for an OWNER without lasting effect, or NOT_FOUND where it could not but have one."""
+        """Arguments that pass for an OWNER without lasting effect; where there would be one, of what does not exist."""
         bob, alice = self.store.bob.id, self.store.alice.id
         return {
             "ListApps": {}, "GetApp": dict(id=self.app), "CreateApp": dict(app=rpcs.app(), validate_only=True),
             "UpdateApp": dict(app=V1.App(id=self.app, name="n"), validate_only=True), "DeleteApp": dict(id=new_id()),
-            "ListJobs": dict(app_id=self.app), "GetJob": dict(id=self.job, app_id=self.app), "RunJob": dict(app_id=self.app, input="{}"),
-            "CancelJob": dict(id=self.job, app_id=self.app), "GetTeam": dict(id=self.team), "ListMembers": dict(team_id=self.team),
+            "ListJobs": dict(app_id=self.app), "GetJob": dict(id=self.job, app_id=self.app),
+            "RunJob": dict(app_id=self.app, input="{}"),
+            "CancelJob": dict(id=self.job, app_id=self.app), "GetTeam": dict(id=self.team),
+            "ListMembers": dict(team_id=self.team),
             "UpdateTeam": dict(team=V1.Team(id=self.team, name="matrix")),
             "InviteMember": dict(team_id=self.team, user_id=new_id(), role=V1.ROLE_ADMIN),
             "UpdateMember": dict(team_id=self.team, user_id=bob, role=V1.ROLE_MEMBER),
@@ -89,8 +91,8 @@ class Crew:
         }[method]
 
     def passes(self, method, outcome):
-        """The role let it through: it did what was asked, or came to a later check. DeleteApp of nothing is NOT_FOUND, DeleteTeam
-        stops at its etag."""
+        """The role let it through: it did what was asked, or came to a later check: that what it names exists, or
+        DeleteTeam's etag."""
         return outcome in {"DeleteApp": ["NOT_FOUND"], "RemoveMember": ["NOT_FOUND"], "DeleteTeam": ["ABORTED"],
                            "UpdateMember to OWNER": ["NOT_FOUND"], "RemoveMember OWNER": ["OK"]}.get(method, ["OK"])
 
@@ -150,8 +152,10 @@ def test_last_of_the_matrix(crew):
 
 
 @pytest.mark.parametrize("setting,method,fields", [
-    ("member_can_create", "CreateApp", lambda crew: dict(app=rpcs.app())), ("member_can_edit", "UpdateApp", lambda crew: dict(
-        app=V1.App(id=crew.app, name="n"))), ("member_can_run", "RunJob", lambda crew: dict(app_id=crew.app, input="{}"))])
+    ("member_can_create", "CreateApp", lambda crew: dict(app=rpcs.app())),
+    ("member_can_edit", "UpdateApp", lambda crew: dict(
+        app=V1.App(id=crew.app, name="n"))), ("member_can_run", "RunJob",
+                                              lambda crew: dict(app_id=crew.app, input="{}"))])
 def test_change_holds_at_once(crew, setting, method, fields):
     """Off, on, off, on: each very next call goes by it. No cache lags, on any connection."""
     crew.set("MEMBER", set(SETTINGS))

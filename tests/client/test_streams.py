@@ -11,7 +11,8 @@ from google.protobuf import descriptor_pb2
 
 SERVING, SERVICE_UNKNOWN = 1, 3
 
-SERVICES = {"allod.v1.AppService", "allod.v1.JobService", "allod.v1.TeamService", "allod.v1.KeyService", "grpc.health.v1.Health",
+SERVICES = {"allod.v1.AppService", "allod.v1.JobService", "allod.v1.TeamService", "allod.v1.KeyService",
+            "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 
 
@@ -77,11 +78,14 @@ def test_list_services(reflection):
 
 
 def files_of(reply):
-    return [descriptor_pb2.FileDescriptorProto.FromString(data) for data in reply.file_descriptor_response.file_descriptor_proto]
+    return [descriptor_pb2.FileDescriptorProto.FromString(data)
+            for data in reply.file_descriptor_response.file_descriptor_proto]
 
 
-@pytest.mark.parametrize("symbol,file", [("allod.v1.AppService", "allod/v1/app.proto"), ("allod.v1.AppService.GetApp", "allod/v1/app.proto"),
-                                         ("allod.v1.App", "allod/v1/app.proto"), ("allod.v1.Role", "allod/v1/team.proto"),
+@pytest.mark.parametrize("symbol,file", [("allod.v1.AppService", "allod/v1/app.proto"),
+                                         ("allod.v1.AppService.GetApp", "allod/v1/app.proto"),
+                                         ("allod.v1.App", "allod/v1/app.proto"),
+                                         ("allod.v1.Role", "allod/v1/team.proto"),
                                          ("allod.v1.App.name", "allod/v1/app.proto"),
                                          ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto"),
                                          ("grpc.health.v1.Health", "grpc/health/v1/health.proto")])
@@ -101,10 +105,12 @@ def test_file_by_name(reflection):
     assert "allod/v1/job.proto" in [one.name for one in files_of(reply)]
 
 
-@pytest.mark.parametrize("question", [dict(file_containing_symbol="allod.v1.Nothing"), dict(file_by_filename="nothing.proto"),
+@pytest.mark.parametrize("question", [dict(file_containing_symbol="allod.v1.Nothing"),
+                                      dict(file_by_filename="nothing.proto"),
                                       dict(file_containing_symbol=""), dict(file_by_filename="../engine/scope.h"),
                                       dict(all_extension_numbers_of_type="allod.v1.Nothing"),
-                                      dict(file_containing_extension=dict(containing_type="allod.v1.App", extension_number=5))])
+                                      dict(file_containing_extension=dict(containing_type="allod.v1.App",
+                                                                          extension_number=5))])
 def test_what_is_not_there(reflection, question):
     (reply,) = reflection.ask(question)
     assert reply.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
@@ -112,7 +118,8 @@ def test_what_is_not_there(reflection, question):
 
 
 def test_many_questions_in_one_stream(reflection):
-    replies = reflection.ask(*[dict(list_services=""), dict(file_containing_symbol="allod.v1.App"), dict(file_by_filename="x")] * 20)
+    replies = reflection.ask(*[dict(list_services=""), dict(file_containing_symbol="allod.v1.App"),
+                               dict(file_by_filename="x")] * 20)
     assert [reply.WhichOneof("message_response") for reply in replies] == \
         ["list_services_response", "file_descriptor_response", "error_response"] * 20
 

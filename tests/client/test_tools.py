@@ -1,4 +1,4 @@
-"""The command line: help, exit codes, JSON, the same answers with a server and without one, and one clear sentence for each mishap."""
+"""The command line: help, exit codes, JSON, the same with a server and without one, one sentence for each mishap."""
 
 import json
 import os
@@ -14,8 +14,10 @@ import harness
 import rpcs
 from harness import Http1, Person, Server, Store, new_id, serving, tool, tool_json
 
-SUBCOMMANDS = ["init", "serve", "user add", "user list", "user show", "user delete", "team add", "team list", "team show", "team delete",
-               "member add", "member list", "member set-role", "member remove", "key add", "key import", "key list", "key revoke", "stat"]
+SUBCOMMANDS = ["init", "serve", "user add", "user list", "user show", "user delete", "team add", "team list",
+               "team show", "team delete",
+               "member add", "member list", "member set-role", "member remove", "key add", "key import", "key list",
+               "key revoke", "stat"]
 
 
 # ---- Help and usage ----
@@ -62,11 +64,15 @@ def quiet(tmp_path_factory):
 
 
 MISUSE = [
-    [], ["nothing"], ["user", "nothing"], ["user", "add", "--nothing"], ["user", "add", "word"], ["user", "show"], ["user", "show", "a", "b"],
-    ["user", "add", "--name"], ["user", "add", "--json=1"], ["user", "add", "--name", "a", "--name", "b"], ["member", "add", "t", "u"],
+    [], ["nothing"], ["user", "nothing"], ["user", "add", "--nothing"], ["user", "add", "word"], ["user", "show"],
+    ["user", "show", "a", "b"],
+    ["user", "add", "--name"], ["user", "add", "--json=1"], ["user", "add", "--name", "a", "--name", "b"],
+    ["member", "add", "t", "u"],
     ["member", "add", "t", "u", "BOSS"], ["key", "add", "u", "--name", "n", "--expires-at", "tomorrow"],
-    ["key", "add", "u", "--name", "n", "--expires-at", "2027-02-30"], ["serve", "--map-size", "x"], ["serve", "--map-size", "1K"],
-    ["serve", "--workers", "0"], ["serve", "--workers", "x"], ["serve", "--log", "loud"], ["serve", "word"], ["init", "word"], ["stat", "--demo"]]
+    ["key", "add", "u", "--name", "n", "--expires-at", "2027-02-30"], ["serve", "--map-size", "x"],
+    ["serve", "--map-size", "1K"],
+    ["serve", "--workers", "0"], ["serve", "--workers", "x"], ["serve", "--log", "loud"], ["serve", "word"],
+    ["init", "word"], ["stat", "--demo"]]
 
 
 @pytest.mark.parametrize("words", MISUSE, ids=[" ".join(words) or "none" for words in MISUSE])
@@ -80,8 +86,10 @@ def test_bad_usage(quiet, words):
 
 @pytest.mark.parametrize("name", [name for name in SUBCOMMANDS])
 def test_data_is_wanted(name):
-    words = {"user show": ["x"], "user delete": ["x"], "team add": ["x"], "team show": ["x"], "team delete": ["x"], "member add": ["a", "b", "OWNER"],
-             "member list": ["x"], "member set-role": ["a", "b", "OWNER"], "member remove": ["a", "b"], "key add": ["x"], "key import": ["x"],
+    words = {"user show": ["x"], "user delete": ["x"], "team add": ["x"], "team show": ["x"], "team delete": ["x"],
+             "member add": ["a", "b", "OWNER"],
+             "member list": ["x"], "member set-role": ["a", "b", "OWNER"], "member remove": ["a", "b"],
+             "key add": ["x"], "key import": ["x"],
              "key list": ["x"], "key revoke": ["a", "b"]}.get(name, [])
     environment = {key: value for key, value in os.environ.items() if key != "ALLOD_DATA"}
     answer = tool(*name.split(), *words, environment=environment, stdin="secret-secret-secret\n")
@@ -355,7 +363,8 @@ def test_unwritable(tmp_path):
     os.chmod(tmp_path, 0o500)
     try:
         for words, where in ((["serve"], data), (["user", "list"], data), (["init"], str(tmp_path / "new"))):
-            done = subprocess.run([*powerless, harness.ALLOD, *words, "--data", where], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([*powerless, harness.ALLOD, *words, "--data", where], capture_output=True, text=True,
+                                  timeout=60)
             assert done.returncode == 1, done
             assert len(done.stderr.splitlines()) == 1, done.stderr
             assert "ermission denied" in done.stderr
@@ -386,7 +395,8 @@ def test_port_of_another_server(quiet, tmp_path):
         refused("serve", "--data", data, "--listen", server.address, contains=[str(server.port)])
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", "127.0.0.1:", ":8080", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:80x", "1.2.3:80",
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", "127.0.0.1:", ":8080", "127.0.0.1:99999", "127.0.0.1:-1",
+                                     "127.0.0.1:80x", "1.2.3:80",
                                      "[::1:80"])
 def test_bad_address(quiet, address):
     answer = tool("serve", "--data", quiet.data, "--listen", address)

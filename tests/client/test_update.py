@@ -28,13 +28,15 @@ def put(web, own, app, body):
 def merged(app, changes):
     result = dict(app)
     for name, value in changes.items():
-        result[name] = merged(app[name], value) if isinstance(value, dict) and name in ("configuration", "workflow") else value
+        result[name] = merged(app[name], value) if isinstance(value, dict) and name in ("configuration",
+                                                                                        "workflow") else value
     return result
 
 
 @pytest.mark.parametrize("changes", [
     {"name": "other"}, {"description": "other"}, {"description": ""}, {"configuration": {"active_workers": 5}},
-    {"workflow": {"model_url": "https://example.com/second"}}, {"name": "a", "description": "b", "configuration": {"active_workers": 1}},
+    {"workflow": {"model_url": "https://example.com/second"}},
+    {"name": "a", "description": "b", "configuration": {"active_workers": 1}},
     {}, {"configuration": {}}, {"workflow": {}}, {"workflow": {"tools": {}}}])
 def test_only_what_is_sent_changes(web, own, app, changes):
     answer = put(web, own, app, changes)
@@ -56,7 +58,8 @@ def test_status_follows_workers(web, own, app, workers, status):
 
 
 def test_null_is_absent_but_clears_the_description(web, own, app):
-    body = {"name": None, "configuration": None, "workflow": {"model_url": None, "tools": None}, "id": None, "status": None}
+    body = {"name": None, "configuration": None, "workflow": {"model_url": None, "tools": None}, "id": None,
+            "status": None}
     answer = put(web, own, app, body)
     assert answer.status == 200, answer
     assert {**answer.json()["data"], "updated_at": 0} == {**app, "updated_at": 0}
@@ -70,10 +73,12 @@ def test_null_is_absent_but_clears_the_description(web, own, app):
 @pytest.mark.parametrize("changes,named", [
     ({"configuration": {"gpu_tier": "BASIC"}}, "gpu_tier"), ({"configuration": {"gpu_tier": "nonsense"}}, "gpu_tier"),
     ({"configuration": {"location": "us"}}, "location"), ({"configuration": {"location": ""}}, "location"),
-    ({"configuration": {"active_workers": -1}}, "active_workers"), ({"configuration": {"active_workers": 1001}}, "active_workers"),
+    ({"configuration": {"active_workers": -1}}, "active_workers"),
+    ({"configuration": {"active_workers": 1001}}, "active_workers"),
     ({"name": ""}, "name"), ({"name": 1}, "name"), ({"name": "x" * 201}, "name"), ({"nam": "x"}, "nam"),
     ({"workflow": {"model_url": ""}}, "model_url"), ({"workflow": {"model_url": "x"}}, "model_url"),
-    ({"workflow": {"tools": []}}, "tools"), ({"configuration": {"other": 1}}, "other"), ({"workflow": {"other": 1}}, "other")])
+    ({"workflow": {"tools": []}}, "tools"), ({"configuration": {"other": 1}}, "other"),
+    ({"workflow": {"other": 1}}, "other")])
 def test_what_cannot_be(web, own, app, changes, named):
     answer = put(web, own, app, changes)
     assert answer.status == 400, answer
@@ -96,8 +101,10 @@ def test_location_cannot_be_added(web, own, location):
 
 
 def test_output_only_members_are_ignored(web, own, app, store):
-    body = {"id": new_id(), "status": "RUNNING", "created_at": "2001-01-01T00:00:00", "updated_at": "x", "created_by": store.bob.id,
-            "owner_user_id": store.bob.id, "owner_team_id": store.team, "jobs": {"completed": 5}, "workers": {"idle": 1}, "name": "n"}
+    body = {"id": new_id(), "status": "RUNNING", "created_at": "2001-01-01T00:00:00", "updated_at": "x",
+            "created_by": store.bob.id,
+            "owner_user_id": store.bob.id, "owner_team_id": store.team, "jobs": {"completed": 5},
+            "workers": {"idle": 1}, "name": "n"}
     answer = put(web, own, app, body)
     assert answer.status == 200, answer
     assert {**answer.json()["data"], "updated_at": 0} == {**app, "name": "n", "updated_at": 0}
@@ -115,7 +122,8 @@ def test_get_edit_put(web, own, app):
 
 def test_weights_may_change(web, own, app):
     first, second = app["workflow"]["tools"]["loras"]
-    answer = put(web, own, app, {"workflow": {"tools": {"loras": [{**first, "weight": 0.1}, {**second, "weight": -2}]}}})
+    answer = put(web, own, app, {"workflow": {"tools": {"loras": [{**first, "weight": 0.1},
+                                                                  {**second, "weight": -2}]}}})
     assert answer.status == 200, answer
     tools = answer.json()["data"]["workflow"]["tools"]
     assert [lora["weight"] for lora in tools["loras"]] == [0.1, -2]
@@ -130,7 +138,8 @@ def test_loras_in_any_order(web, own, app):
 
 
 @pytest.mark.parametrize("change", [
-    lambda first, second: [first], lambda first, second: [], lambda first, second: [first, second, {**LORA, "id": "l3"}],
+    lambda first, second: [first], lambda first, second: [], lambda first,
+    second: [first, second, {**LORA, "id": "l3"}],
     lambda first, second: [first, {**second, "id": "l3"}], lambda first, second: [first, first],
     lambda first, second: [first, {**second, "name": "x"}], lambda first, second: [first, {**second, "versionId": "x"}],
     lambda first, second: [first, {**second, "downloadUrl": "https://example.com/x"}],
@@ -154,7 +163,6 @@ def test_tools_merge_member_by_member(web, own, app):
     answer = put(web, own, app, {"workflow": {"tools": {"seed": None, "nested": {"b": 2}, "more": [1.50]}}})
     assert answer.status == 200, answer
     assert answer.json()["data"]["workflow"]["tools"] == {"loras": TOOLS["loras"], "nested": {"b": 2}, "more": [1.5]}
-    assert b"1.50" in web("GET", f"/app/{app['id']}", own).body or b"1.5" in answer.body
     assert put(web, own, app, {"workflow": {"tools": {"absent": None}}}).status == 200
 
 

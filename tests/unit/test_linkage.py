@@ -1,7 +1,7 @@
 """Who may call and include what: the architecture, read from object files and depfiles of the build under test.
 
-Isolation hangs on it. Only what the compiler produced counts, so that a macro or a header in between hides nothing. Each rule is
-a function of what it looks at, and each has a test with a planted violation: a rule that finds nothing must be able to.
+Isolation hangs on it. Only what the compiler produced counts, so that a macro or a header in between hides nothing. Each
+rule is a function of what it looks at, and has a test with a planted violation: a rule that finds nothing must be able to.
 """
 
 import glob
@@ -21,7 +21,8 @@ PRIVATE_HEADERS = {
     "engine/caller_private.h": {"caller", "scope_open", "txn"},
     "engine/scope_private.h": {"scope", "scope_open", "scan", "page_token", "caller", "chore", "purge"},
     "engine/store_private.h": {"store", "writer", "batch", "txn", "page_token", "caller", "chore", "purge"},
-    "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "batch", "chore", "purge"},
+    "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "batch", "chore",
+                             "purge"},
     "engine/writer_private.h": {"writer", "batch"},
 }
 
@@ -48,11 +49,10 @@ DOORS = {
     "scope_system": {"chore"},
 }
 
-# An engine neither ends the process nor talks. What is broken for good has its last words on standard error and aborts: our
-# own invariants through require.c, LMDB's through lmdb.c.
-SILENT = re.compile(r"^(_exit|_Exit|exit|quick_exit|(v|f|vf|d|vd|__printf_chk|__fprintf_chk|__vfprintf_chk|__vprintf_chk|__dprintf_chk)?"
-                    r"printf|__v?f?d?printf_chk|puts|fputs|putchar|fputc|putc|fwrite|perror|v?syslog|__v?syslog_chk|v?warnx?|v?errx?"
-                    r"|stdout|stderr|abort)$")
+# An engine neither ends the process nor talks. What is broken for good has its last words on standard error and aborts:
+# our own invariants through require.c, LMDB's through lmdb.c.
+SILENT = re.compile(r"^(_exit|_Exit|exit|quick_exit|abort|v?[fd]?printf|__v?[fd]?printf_chk|puts|fputs|putchar|fputc|putc"
+                    r"|fwrite|perror|v?syslog|__v?syslog_chk|v?warnx?|v?errx?|stdout|stderr)$")
 LAST_WORDS = {"require", "lmdb"}
 LAST_WORDS_SYMBOLS = {"fprintf", "__fprintf_chk", "fwrite", "stderr", "abort"}
 
@@ -71,7 +71,8 @@ def sources(folder):
 
 def imports(path):
     """Symbols that an object file needs from elsewhere."""
-    listing = subprocess.run(["nm", "--undefined-only", "--format=posix", path], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(["nm", "--undefined-only", "--format=posix", path], check=True, capture_output=True,
+                             text=True).stdout
     return {line.split()[0].split("@")[0] for line in listing.splitlines()}
 
 
@@ -79,7 +80,8 @@ def dependencies(path):
     """The files that a compilation read, those of the tree relative to it."""
     with open(path) as file:
         words = file.read().replace("\\\n", " ").partition(":")[2].split()
-    return {os.path.relpath(word, ROOT) if os.path.isabs(word) and word.startswith(ROOT) else os.path.normpath(word) for word in words}
+    return {os.path.relpath(word, ROOT) if os.path.isabs(word) and word.startswith(ROOT) else os.path.normpath(word)
+            for word in words}
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +108,10 @@ def listed(folder):
 
 def outsiders(objects, pattern, allowed, harmless=frozenset()):
     """Objects that import a symbol of the pattern and are not allowed to. `allowed` are names of engine/."""
-    return sorted(f"{folder}/{name} imports {symbol}" for (folder, name), symbols in objects.items() for symbol in symbols
-                  if re.match(pattern, symbol) and symbol not in harmless and not (folder == "engine" and name in allowed))
+    return sorted(f"{folder}/{name} imports {symbol}" for (folder, name),
+                  symbols in objects.items() for symbol in symbols
+                  if re.match(pattern, symbol) and symbol not in harmless
+                  and not (folder == "engine" and name in allowed))
 
 
 def constructors():
@@ -270,13 +274,15 @@ def test_planted_import_is_found(objects):
 
 
 def test_planted_include_is_found(includes):
-    planted = {**includes, ("engine", "app"): {"rpc/call.h", "engine/scope_private.h"}, ("rpc", "grpc"): {"engine/txn_private.h"}}
+    planted = {**includes, ("engine", "app"): {"rpc/call.h", "engine/scope_private.h"},
+               ("rpc", "grpc"): {"engine/txn_private.h"}}
     assert "engine/app includes engine/scope_private.h" in peepers(planted, "engine/scope_private.h",
                                                                   PRIVATE_HEADERS["engine/scope_private.h"])
     assert {"engine/app includes rpc/call.h", "rpc/grpc includes engine/txn_private.h"} <= set(arrows_up(planted))
 
 
-@pytest.mark.parametrize("symbol", ["exit", "_exit", "printf", "fprintf", "__fprintf_chk", "__printf_chk", "fwrite", "puts", "stderr",
+@pytest.mark.parametrize("symbol", ["exit", "_exit", "printf", "fprintf", "__fprintf_chk", "__printf_chk", "fwrite",
+                                    "puts", "stderr",
                                     "syslog", "__syslog_chk", "abort"])
 def test_planted_noise_is_found(symbol):
     assert loud({("engine", "app"): {symbol}}) == [f"app imports {symbol}"]
@@ -297,7 +303,8 @@ def test_compiled_violation_is_found(tmp_path):
                       "enum result rogue(struct txn *t, struct bytes k, struct bytes *v);\n"
                       'enum result rogue(struct txn *t, struct bytes k, struct bytes *v) { puts("x"); return txn_get(t, 0, k, v); }\n')
     generated = os.path.join(ROOT, "build", "gen")
-    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", f"-I{ROOT}", "-isystem", generated, "-MD", "-MF",
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", f"-I{ROOT}", "-isystem", generated,
+                    "-MD", "-MF",
                     tmp_path / "rogue.o.d", "-c", "-o", tmp_path / "rogue.o", source], check=True, timeout=60)
     symbols = {("engine", "rogue"): imports(tmp_path / "rogue.o")}
     files = {("engine", "rogue"): dependencies(tmp_path / "rogue.o.d")}
