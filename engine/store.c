@@ -323,7 +323,8 @@ enum result store_create(const char *dir, bool is_demo, char why[STORE_WHY_SIZE]
         }
         r = open_dir(dir, &dir_fd, why);
         if (r != R_OK) return r == R_ABSENT ? R_IO : r;
-        r = check_empty(dir, why); /* before the lock too, which would leave its file in a directory of somebody else's */
+        /* Before the lock too, which would leave its file in a directory of somebody else's. */
+        if (faccessat(dir_fd, DATA_NAME, F_OK, 0) != 0) r = check_empty(dir, why);
         if (r == R_OK) r = take_guard(dir, dir_fd, &lock_fd, &holder, why);
         if (r == R_OK) {
                 r = make_store(dir, dir_fd, is_demo, why);
