@@ -199,7 +199,7 @@ static enum result check_api_key(struct walk *walk, struct bytes key, struct byt
 
         walk->check->row_count++;
         if (key.len != API_KEY_DIGEST_SIZE || record_open(key, value, &record) != R_OK ||
-            record.body.len != 2 * UUID_SIZE) {
+            record.body.len != (size_t)2 * UUID_SIZE) {
                 check_found(walk, NULL, "a row of the table of API keys does not check out");
                 return R_OK;
         }

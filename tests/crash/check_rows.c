@@ -40,7 +40,7 @@ static void check_key_row(struct walk *walk, const struct row *row, struct bytes
         digest = bytes_of(content.digest.bytes, content.digest.size);
         if (backend_get(walk->txn, TABLE_APIKEYS, digest, &value) != R_OK)
                 check_found(walk, row, "is not in the table of API keys");
-        else if (record_open(digest, value, &record) == R_OK && record.body.len == 2 * UUID_SIZE &&
+        else if (record_open(digest, value, &record) == R_OK && record.body.len == (size_t)2 * UUID_SIZE &&
                  (memcmp(record.body.data, walk->owner.id.bytes, UUID_SIZE) != 0 ||
                   memcmp(record.body.data + UUID_SIZE, row->id.bytes, UUID_SIZE) != 0))
                 check_found(walk, row, "has the digest of another key");

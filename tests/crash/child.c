@@ -80,7 +80,7 @@ static bool read_before(struct child *child, int64_t until_us)
 
 bool child_read_until(struct child *child, const char *text)
 {
-        int64_t until_us = now_us() + CHILD_PATIENCE_MS * 1000;
+        int64_t until_us = now_us() + CHILD_PATIENCE_MS * INT64_C(1000);
 
         while (strstr(child->output, text) == NULL) {
                 if (read_before(child, until_us)) continue;
@@ -120,7 +120,7 @@ void child_signal(const struct child *child, int number)
 
 int child_wait(struct child *child)
 {
-        int64_t until_us = now_us() + CHILD_PATIENCE_MS * 1000;
+        int64_t until_us = now_us() + CHILD_PATIENCE_MS * INT64_C(1000);
         int status;
 
         while (read_before(child, until_us))

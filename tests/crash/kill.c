@@ -46,10 +46,10 @@
 #define SLOWER        1
 #endif
 
-#define KILLS_PER_STORE 40                /* the large apps are due for deletion after some ten */
-#define LOAD_US_MAX     (120000 * SLOWER) /* of load before a death: some dozens of commits */
-#define START_US_MAX    (40000 * SLOWER)  /* `allod serve` is ready after some 20 ms */
-#define INIT_US_MAX     (25000 * SLOWER)
+#define KILLS_PER_STORE 40                         /* the large apps are due for deletion after some ten */
+#define LOAD_US_MAX     (INT64_C(120000) * SLOWER) /* of load before a death: some dozens of commits */
+#define START_US_MAX    (INT64_C(40000) * SLOWER)  /* `allod serve` is ready after some 20 ms */
+#define INIT_US_MAX     (INT64_C(25000) * SLOWER)
 #define EXIT_DONE       0
 #define EXIT_FAILED     1
 

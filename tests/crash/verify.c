@@ -13,7 +13,7 @@
 
 #define ARENA_MAX        ((size_t)256 << 20)
 #define PAGE_SIZE        1000 /* the most that the server gives */
-#define SEEN_MAX         (SLOTS_MAX * (APPS_MAX + 1))
+#define SEEN_MAX         ((size_t)SLOTS_MAX * (APPS_MAX + 1))
 #define CODE_OK          0
 #define NOT_FOUND        5
 #define UNAUTHENTICATED  16
@@ -229,15 +229,17 @@ static const struct seen_app *find_app(const struct seen *seen, const struct slo
         return NULL;
 }
 
-/* By what the job was given. */
+/* By what the job was given: "number": 34. */
 static const Allod__V1__Job *find_job(const struct seen_app *app, uint32_t number)
 {
-        unsigned i, slot, found;
+        static const char field[] = "\"number\": ";
+        unsigned i;
 
-        for (i = 0; app != NULL && i < app->job_count; i++)
-                if (sscanf(app->jobs[i]->input, "{\"slot\": %u, \"number\": %u,", &slot, &found) == 2 &&
-                    found == number)
-                        return app->jobs[i];
+        for (i = 0; app != NULL && i < app->job_count; i++) {
+                const char *at = strstr(app->jobs[i]->input, field);
+
+                if (at != NULL && strtoul(at + strlen(field), NULL, 10) == number) return app->jobs[i];
+        }
         return NULL;
 }
 
