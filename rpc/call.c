@@ -126,13 +126,12 @@ static enum log_level level_of(enum result r)
         return reply_of(r)->http >= 500 ? LOG_WARN : LOG_INFO;
 }
 
-/* What the caller is not told of a failure of ours, the operator is. */
+/* While the call runs, its fault is the writer's: not to be looked at here. */
 static void note(struct call *call, enum result r, const char *detail)
 {
         enum log_level level = level_of(r);
         struct log_line line;
 
-        if (detail == NULL && !reply_of(r)->shows_fault && call->fault.text[0] != '\0') detail = call->fault.text;
         host_count(&call->host->counters.calls, 1);
         if (r != R_OK && r != R_CANCELED) host_count(&call->host->counters.calls_failed, 1);
         if (!log_wants(call->host->log, level)) return;
@@ -154,8 +153,10 @@ static void note(struct call *call, enum result r, const char *detail)
         log_end(&line);
 }
 
+/* What the caller is not told of a failure of ours, the operator is. */
 void call_answered(struct call *call, enum result r, const char *detail)
 {
+        if (detail == NULL && !reply_of(r)->shows_fault && call->fault.text[0] != '\0') detail = call->fault.text;
         if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
         note(call, r, detail);
         call_set_state(call, CALL_ANSWERED);
