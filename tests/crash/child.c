@@ -132,5 +132,8 @@ int child_wait(struct child *child)
         assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
         close(child->fd);
         child->pid = 0;
+        /* A killed one has no exit code to say it with. */
+        if (strstr(child->output, "Sanitizer: ") != NULL)
+                fail_msg("a sanitizer has found something: %s", child->output);
         return status;
 }
