@@ -21,7 +21,7 @@ struct carrier;
 enum carrier_phase {
         CARRIER_GREETING, /* the first head or preface */
         CARRIER_HEAD,     /* the rest of a head (HTTP/1.1) */
-        CARRIER_BODY,     /* the rest of a body (HTTP/2: of bodies that are answered already, and nothing else) */
+        CARRIER_BODY,     /* the rest of a body (HTTP/2: of bodies, and nothing else) */
         CARRIER_SENDING,  /* the peer's flow control lets nothing out */
         CARRIER_BUSY,     /* a call of ours */
         CARRIER_IDLE,     /* the next request */

@@ -376,7 +376,7 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
 {
         const struct h2 *h2 = (const struct h2 *)carrier;
         const struct h2_stream *stream;
-        bool is_answered = true;
+        bool is_owed = true; /* each stream waits for the peer, and nothing of ours runs */
 
         if (!h2->is_greeted) return CARRIER_GREETING;
         if (h2->is_in_block) return CARRIER_HEAD;
@@ -385,9 +385,10 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
                 if ((stream->is_in_parts || stream->stream.state == STREAM_REPLYING) &&
                     h2_stream_unsent(stream).len > 0)
                         return CARRIER_SENDING;
-                if (!stream->is_end_sent) is_answered = false;
+                if (!stream->is_end_sent && (stream->stream.state != STREAM_BODY || stream->is_in_parts))
+                        is_owed = false;
         }
-        return is_answered ? CARRIER_BODY : CARRIER_BUSY;
+        return is_owed ? CARRIER_BODY : CARRIER_BUSY;
 }
 
 static void h2_drain(struct carrier *carrier)

@@ -384,6 +384,24 @@ static void test_early_answer(void **state)
         wire_fini(&wire);
 }
 
+/* A body that does not come is what the connection waits for, unless something of ours runs beside it. */
+static void test_owed_body(void **state)
+{
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        request(&wire, "POST", "/echo", NULL, 0, "x", 1);
+        wire.has_more = true;
+        pump(&wire);
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_BODY);
+        wire.has_more = false;
+        request(&wire, "GET", "/hold", NULL, 0, NULL, 0);
+        pump(&wire);
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_BUSY);
+        wire_fini(&wire);
+}
+
 /* A larger upload is ended by RST_STREAM (NO_ERROR), and what of it is thrown away does not eat the connection's
  * window. */
 static void test_vain_upload(void **state)
@@ -773,6 +791,7 @@ int main(void)
                 cmocka_unit_test(test_large_head),
                 cmocka_unit_test(test_early_answer),
                 cmocka_unit_test(test_vain_upload),
+                cmocka_unit_test(test_owed_body),
                 cmocka_unit_test(test_window_is_the_consumers),
                 cmocka_unit_test(test_dead_streams_return_credit),
                 cmocka_unit_test(test_large_reply_in_small_outputs),
