@@ -75,16 +75,33 @@ static int64_t deadline_in(int64_t timeout_ms)
         return timeout_ms > 0 ? now_ns() + timeout_ms * 1000000 : 0;
 }
 
-__attribute__((format(printf, 2, 3))) static enum result broken(struct client *client, const char *format, ...)
+static void vsay(struct client *client, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static void say(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static enum result broken(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Why a call failed; why the connection did, which came first, stays. */
+static void vsay(struct client *client, const char *format, va_list args)
+{
+        if (!client->is_broken) vsnprintf(client->why, sizeof client->why, format, args);
+}
+
+static void say(struct client *client, const char *format, ...)
 {
         va_list args;
 
-        if (!client->is_broken) {
-                va_start(args, format);
-                vsnprintf(client->why, sizeof client->why, format, args);
-                va_end(args);
-                client->is_broken = true;
-        }
+        va_start(args, format);
+        vsay(client, format, args);
+        va_end(args);
+}
+
+static enum result broken(struct client *client, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        vsay(client, format, args);
+        va_end(args);
+        client->is_broken = true;
         return R_IO;
 }
 
@@ -311,9 +328,11 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
         (void)user_data;
         if (call == NULL) return 0;
         call->is_closed = true;
-        if (!call->has_status && call->failure == R_OK)
-                call->failure = broken(call->client, "The server ended the call without a gRPC status (HTTP %d, %s).",
-                                       call->http_status, nghttp2_http2_strerror(error_code));
+        if (!call->has_status && call->failure == R_OK) {
+                call->failure = R_IO;
+                say(call->client, "The server ended the call without a gRPC status (HTTP %d, %s).", call->http_status,
+                    nghttp2_http2_strerror(error_code));
+        }
         return 0;
 }
 
@@ -355,6 +374,26 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *b
 
 /* ---- Moving bytes ---- */
 
+/* What had come before the server closed the connection. It may hold answers. */
+static void take_rest(struct client *client)
+{
+        uint8_t buffer[RECEIVE_SIZE];
+        ssize_t len;
+
+        do {
+                len = recv(client->fd, buffer, sizeof buffer, 0);
+                if (len > 0 && nghttp2_session_mem_recv(client->session, buffer, (size_t)len) < 0) return;
+        } while (len > 0 || (len < 0 && errno == EINTR));
+}
+
+static enum result send_failed(struct client *client)
+{
+        int error = errno;
+
+        take_rest(client);
+        return broken(client, "The connection broke: %s.", strerror(error));
+}
+
 static enum result send_pending(struct client *client, int64_t deadline_ns)
 {
         const uint8_t *data;
@@ -370,7 +409,7 @@ static enum result send_pending(struct client *client, int64_t deadline_ns)
                                 continue;
                         }
                         if (errno == EINTR) continue;
-                        if (errno != EAGAIN) return broken(client, "The connection broke: %s.", strerror(errno));
+                        if (errno != EAGAIN) return send_failed(client);
                         r = wait_for(client->fd, POLLOUT, deadline_ns);
                         /* Half a frame is out: the connection cannot be used after this. */
                         if (r == R_DEADLINE) (void)broken(client, "The server took no more bytes in time.");
