@@ -263,6 +263,7 @@ static void test_term(void **state)
                 start_server(&stage);
                 await_server(&stage);
                 verify(&stage, false);
+                assert_int_equal(stage.load.open_done, 0);
         }
         close_stage(&stage);
 }

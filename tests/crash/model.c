@@ -237,8 +237,9 @@ static bool choose_member(struct slot *slot)
 {
         struct op *op = &slot->op;
 
-        op->role = (int)slot_random(slot, 3) + 1;
         op->is_by_owner = slot_random(slot, 2) == 0;
+        /* Another role than now, so that one can see whether it was set. */
+        op->role = (slot->role + (int)slot_random(slot, 2)) % 3 + 1;
         if (slot->role == 0)
                 op->kind = OP_ADD_MEMBER;
         else
