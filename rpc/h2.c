@@ -138,6 +138,50 @@ static void send_continue(struct h2_stream *stream)
                  nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NULL, &nv, 1, NULL));
 }
 
+/*
+ * A request that is whole while the peer leaves too much unread waits its turn: what an answer takes is only known when
+ * it is there, and a hundred large ones at a time would be more than one connection is worth.
+ */
+static bool hold_back(struct h2_stream *stream)
+{
+        struct h2 *h2 = stream->h2;
+
+        if (h2->answer_bytes < H2_ANSWERS_MAX) return false;
+        stream->is_held_back = true;
+        h2->held_back_count++;
+        return true;
+}
+
+static struct h2_stream *oldest_held_back(const struct h2 *h2)
+{
+        struct h2_stream *oldest = NULL;
+        struct h2_stream *stream;
+
+        for (stream = h2->streams; stream != NULL; stream = stream->next)
+                if (stream->is_held_back && (oldest == NULL || stream->id < oldest->id)) oldest = stream;
+        return oldest;
+}
+
+/* Go on with requests that were held back, as far as there is room. */
+static bool go_on(struct h2 *h2)
+{
+        bool is_any = false;
+
+        while (h2->held_back_count > 0 && h2->answer_bytes < H2_ANSWERS_MAX) {
+                struct h2_stream *stream = oldest_held_back(h2);
+
+                REQUIRE(stream != NULL);
+                stream->is_held_back = false;
+                h2->held_back_count--;
+                if (stream->stream.state == STREAM_HEAD)
+                        stream_begin(&stream->stream, false);
+                else
+                        stream_end(&stream->stream);
+                is_any = true;
+        }
+        return is_any;
+}
+
 static void on_head(struct h2_stream *stream, bool has_body)
 {
         stream->is_ended = !has_body;
@@ -146,6 +190,7 @@ static void on_head(struct h2_stream *stream, bool has_body)
                 refuse_large_head(stream);
                 return;
         }
+        if (!has_body && hold_back(stream)) return;
         stream_begin(&stream->stream, has_body);
         if (stream_is_open(&stream->stream)) send_continue(stream);
 }
@@ -153,6 +198,7 @@ static void on_head(struct h2_stream *stream, bool has_body)
 static void on_end(struct h2_stream *stream)
 {
         stream->is_ended = true;
+        if (stream_is_open(&stream->stream) && hold_back(stream)) return;
         stream_end(&stream->stream);
 }
 
@@ -344,7 +390,7 @@ static void h2_produce(struct carrier *carrier, struct output *output)
                 } else if (len < 0) {
                         carrier->complaint = nghttp2_strerror((int)len);
                         h2_fail(h2);
-                } else if (h2->is_output_full || !notify_writable(h2)) {
+                } else if (h2->is_output_full || !(notify_writable(h2) | go_on(h2))) {
                         break;
                 }
         }
@@ -500,7 +546,7 @@ static int submit_greeting(struct h2 *h2)
                 {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
                 {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
                 {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_SIZE_MAX},
-                //                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         };
         int error =
                 nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);

@@ -8,6 +8,8 @@
  *      header size     counted while decoding; advertised limits bind nobody. Above it 431, above twice it a reset
  *      early answers   a window's worth of an upload that is answered already is dropped; RST_STREAM (NO_ERROR) ends a
  *                      larger one (RFC 9113 section 8.1)
+ *      slow readers    a request that ends while H2_ANSWERS_MAX of answers wait for the peer is told to the consumer
+ *                      when some of them are out
  *      abuse           budgets for streams that end while their handler runs and for frames that ask for nothing; when
  *                      one is overdrawn, GOAWAY (ENHANCE_YOUR_CALM) and the end
  *      drain           GOAWAY with the greatest id and a PING; when that is answered, GOAWAY with the last id taken

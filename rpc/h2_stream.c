@@ -50,6 +50,8 @@ void h2_stream_free(struct h2_stream *stream)
                 h2->streams = stream->next;
         if (stream->next != NULL) stream->next->previous = stream->previous;
         if (h2->head_stream == stream) h2->head_stream = NULL;
+        h2->answer_bytes -= stream->answer_len; /* all of it: the consumer keeps it whole until now */
+        if (stream->is_held_back) h2->held_back_count--;
         for (i = 0; i < stream->held_count; i++)
                 nghttp2_rcbuf_decref(stream->held[i]);
         free(stream->parts);
@@ -230,6 +232,8 @@ static void h2_respond(struct exchange *exchange, const struct response *respons
         }
         stream_set_state(&stream->stream, STREAM_REPLYING);
         stream->body = response->body;
+        stream->answer_len = response->body.len;
+        stream->h2->answer_bytes += stream->answer_len;
         stream->is_finished = true;
         /* An answer with trailers is gRPC's, whose clients read neither length nor date. */
         submit_head(stream, response->status, response->fields, response->field_count, response->trailer_count == 0,

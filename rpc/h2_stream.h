@@ -27,6 +27,8 @@ struct h2 {
 
         /* streams */
         struct h2_stream *streams;     /* all that live, doubly linked */
+        size_t answer_bytes;           /* of whole answers that are not out */
+        size_t held_back_count;        /* requests that wait for some of them to go */
         struct h2_stream *head_stream; /* whose header block is being decoded; NULL: none, or nobody wants it */
 
         /* while producing */
@@ -58,11 +60,13 @@ struct h2_stream {
         size_t unconsumed; /* delivered, and not yet given back as credit */
         size_t dropped;    /* arrived when all was answered */
         size_t held_count;
-        bool is_ended; /* the peer has sent END_STREAM */
+        bool is_ended;     /* the peer has sent END_STREAM */
+        bool is_held_back; /* the consumer has not been told of that */
         bool is_trailers;
 
         /* the answer */
         struct bytes body;  /* what is left of it, for exchange_respond */
+        size_t answer_len;  /* what it was */
         uint8_t *parts;     /* what exchange_write has brought: a ring is not worth it, the rest is moved down */
         size_t parts_start; /* sent up to here */
         size_t parts_len;

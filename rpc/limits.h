@@ -47,6 +47,11 @@
 /* Bytes of one stream that wait for the peer: exchange_write takes no more. */
 #define STREAM_BUFFER_SIZE ((size_t)64 << 10)
 
+/* Whole answers of one connection of HTTP/2 that are not out: above it, the next requests wait for the peer to read. An
+ * answer is in memory for that long with all that it was made from, some 12 MiB for the largest job, and a hundred
+ * streams might ask for one each. */
+#define H2_ANSWERS_MAX ((size_t)1 << 20)
+
 /* Bytes of one connection that wait for its socket. Two buffers of that size belong to each loop, one to read into and
  * one to write from; a connection holds one of its own only while its socket is full. */
 #define READ_SIZE  ((size_t)64 << 10)

@@ -515,6 +515,83 @@ static void test_stalled_reply(void **state)
         wire_fini(&wire);
 }
 
+/* A peer that reads nothing has a bounded number of answers made for it, whatever it asks for at a time: the others
+ * wait, may be reset meanwhile, and are made in their order once it reads. */
+static void test_answers_wait_for_their_reader(void **state)
+{
+        nghttp2_settings_entry none[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
+        nghttp2_settings_entry much[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 16 << 20}};
+        struct wire wire;
+        int32_t reset_id;
+        unsigned i;
+
+        (void)state;
+        wire_init(&wire);
+        nghttp2_submit_settings(wire.client, NGHTTP2_FLAG_NONE, none, 1);
+        consumer.large_len = H2_ANSWERS_MAX / 4;
+        for (i = 0; i < H2_STREAMS_MAX - 1; i++)
+                request(&wire, "GET", "/large", NULL, 0, NULL, 0);
+        reset_id = wire.id;
+        request(&wire, "POST", "/echo", NULL, 0, "body", 4);
+        pump(&wire);
+        assert_int_equal(consumer.peak, 5); /* and the upload, whose end is not told */
+        assert_null(strstr(consumer.transcript, "data 4\nend"));
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_SENDING);
+
+        nghttp2_submit_rst_stream(wire.client, NGHTTP2_FLAG_NONE, reset_id, NGHTTP2_CANCEL);
+        pump(&wire);
+        assert_int_equal(wire.closed, 1);
+        assert_int_equal(consumer.peak, 5);
+
+        consumer.is_quiet = true;
+        nghttp2_submit_settings(wire.client, NGHTTP2_FLAG_NONE, much, 1);
+        nghttp2_session_set_local_window_size(wire.client, NGHTTP2_FLAG_NONE, 0, 64 << 20);
+        pump(&wire);
+        assert_int_equal(wire.closed, H2_STREAMS_MAX);
+        assert_int_equal(wire.body_len, (H2_STREAMS_MAX - 2) * consumer.large_len + 4);
+        assert_true(consumer.peak <= 6);
+        assert_int_equal(wire.carrier->ops->phase(wire.carrier), CARRIER_IDLE);
+        wire_fini(&wire);
+}
+
+/* The connection ends while requests wait so. */
+static void test_end_while_requests_wait(void **state)
+{
+        nghttp2_settings_entry none[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        nghttp2_submit_settings(wire.client, NGHTTP2_FLAG_NONE, none, 1);
+        consumer.large_len = H2_ANSWERS_MAX;
+        request(&wire, "GET", "/large", NULL, 0, NULL, 0);
+        request(&wire, "GET", "/large", NULL, 0, NULL, 0);
+        request(&wire, "POST", "/echo", NULL, 0, "body", 4);
+        pump(&wire);
+        assert_int_equal(consumer.open, 2);
+        wire.carrier->ops->end_input(wire.carrier);
+        assert_true(wire.carrier->ops->is_finished(wire.carrier));
+        wire_fini(&wire);
+}
+
+/* What the server says of itself: its limits, and that it takes no priorities (RFC 9218 section 2.1). */
+static void test_greeting(void **state)
+{
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        pump(&wire);
+        assert_int_equal(nghttp2_session_get_remote_settings(wire.client, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS),
+                         H2_STREAMS_MAX);
+        assert_int_equal(nghttp2_session_get_remote_settings(wire.client, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE),
+                         H2_STREAM_WINDOW);
+        assert_int_equal(nghttp2_session_get_remote_settings(wire.client, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE),
+                         HEAD_SIZE_MAX);
+        assert_int_equal(nghttp2_session_get_remote_settings(wire.client, NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES), 1);
+        wire_fini(&wire);
+}
+
 /* An answer in parts: nothing is sent before there is something, room shrinks to nothing while the peer's window is
  * shut, writable comes once there is room again, trailers come last. */
 static void test_parts(void **state)
@@ -796,6 +873,9 @@ int main(void)
                 cmocka_unit_test(test_dead_streams_return_credit),
                 cmocka_unit_test(test_large_reply_in_small_outputs),
                 cmocka_unit_test(test_stalled_reply),
+                cmocka_unit_test(test_answers_wait_for_their_reader),
+                cmocka_unit_test(test_end_while_requests_wait),
+                cmocka_unit_test(test_greeting),
                 cmocka_unit_test(test_parts),
                 cmocka_unit_test(test_answers_without_body),
                 cmocka_unit_test(test_continue),
