@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -424,7 +425,7 @@ static void test_notes(void **state)
 
 /* ---- Who holds it ---- */
 
-/* A child that opens the store, says so, and waits to be killed. */
+/* A child that opens the store, says so, and waits to be killed; a test that fails first takes it along. */
 static pid_t start_holder(const char *admin_address)
 {
         int ends[2];
@@ -435,6 +436,7 @@ static pid_t start_holder(const char *admin_address)
         pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
+                CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
                 CHECK(open_store() == R_OK);
                 if (admin_address != NULL) CHECK(store_announce(store, admin_address) == R_OK);
                 CHECK(write(ends[1], "x", 1) == 1);
