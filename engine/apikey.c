@@ -127,6 +127,16 @@ enum result apikey_reply_list(const struct scope *user, int32_t page_size, const
         return page_end(&page, r, user, ROW_KEY, LIST_TOKEN);
 }
 
+enum result apikey_derive(const struct derive *derive)
+{
+        store_v1_ApiKey content;
+        enum result r;
+
+        if ((r = message_load(store_v1_ApiKey_fields, derive->record->body, &content)) != R_OK) return r;
+        if (content.digest.size != API_KEY_DIGEST_SIZE) return R_CORRUPT;
+        return scope_publish_key(derive->scope, content.digest.bytes, derive->row->id);
+}
+
 enum result apikey_cancel(const struct scope *user, struct uuid id)
 {
         struct txn *txn = scope_txn(user);

@@ -21,6 +21,7 @@
 
 #include "engine/bytes.h"
 #include "engine/caller.h"
+#include "engine/derive.h"
 #include "engine/fault.h"
 #include "engine/message.h"
 #include "engine/result.h"
@@ -77,6 +78,9 @@ enum result apikey_add(const struct scope *user, const struct apikey_new *new_ke
 /* Append the keys, newest first, as field 1, and the token as field 2. */
 enum result apikey_reply_list(const struct scope *user, int32_t page_size, const char *page_token,
                               struct message *reply) MUST_USE;
+
+/* The look-up row of a restored key. */
+derive_fn apikey_derive;
 
 /* R_ABSENT, with a sentence. R_OK also when it is revoked already. */
 enum result apikey_cancel(const struct scope *user, struct uuid id) MUST_USE;

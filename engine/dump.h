@@ -106,4 +106,30 @@ struct dump_record {
         struct bytes body; /* borrowed */
 };
 
+/* ---- Dumping a store ---- */
+
+struct txn;
+
+/* Takes all of `data` or fails: R_IO, or whatever the caller wants to hear back. */
+typedef enum result dump_write_fn(void *context, struct bytes data);
+
+struct dump_run {
+        /* set by the caller */
+        struct owner *owners; /* only these, which are put in order; */
+        size_t owner_count;   /* 0: all */
+        dump_write_fn *write;
+        void *context;
+
+        /* what became of it */
+        struct dump_counts counts;
+        uint8_t root_hash[SHA256_SIZE];
+        struct owner owner; /* after R_CORRUPT, R_TOO_LARGE and R_ABSENT: whose row it is */
+        struct row row;     /* after R_CORRUPT and R_TOO_LARGE: the last one that was read before it */
+};
+
+/* A function for view_run; `arg` is a struct dump_run. It takes as long as the writing does, and holds its snapshot all
+ * the while: on a thread of its own, never on a loop. R_ABSENT: there is no such owner. R_CORRUPT, R_NO_MEMORY, and
+ * what the callback answers; then what was written is no dump. */
+enum result dump_store(struct txn *txn, void *arg) MUST_USE;
+
 #endif

@@ -501,6 +501,17 @@ enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
         }
 }
 
+void dump_fault_line(const struct dump_fault *fault, char out[DUMP_FAULT_LINE_SIZE])
+{
+        char id[UUID_TEXT_LEN + 1];
+        int len = 0;
+
+        uuid_format(fault->owner.id, id);
+        if (fault->has_owner) len = snprintf(out, DUMP_FAULT_LINE_SIZE, "%c:%s, ", fault->owner.kind, id);
+        snprintf(out + len, DUMP_FAULT_LINE_SIZE - (size_t)len, "at offset %" PRIu64 ": %s", fault->offset,
+                 fault->text);
+}
+
 const struct dump_fault *dump_reader_fault(const struct dump_reader *reader)
 {
         return &reader->fault;

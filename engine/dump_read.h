@@ -48,6 +48,10 @@ enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
 /* The chunk's next record. False: there is no more. */
 bool dump_chunk_next(struct dump_chunk *chunk, struct dump_record *out);
 
+/* "u:018f.., at offset 178: the bytes do not have the hash that they should". */
+#define DUMP_FAULT_LINE_SIZE (DUMP_FAULT_TEXT_SIZE + 80)
+void dump_fault_line(const struct dump_fault *fault, char out[DUMP_FAULT_LINE_SIZE]);
+
 /* The newest; good after R_CORRUPT and R_FORMAT. */
 const struct dump_fault *dump_reader_fault(const struct dump_reader *reader);
 

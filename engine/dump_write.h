@@ -11,14 +11,11 @@
 
 struct dump_writer;
 
-/* Takes all of `data` or fails: R_IO, or whatever the caller wants to hear back. */
-typedef enum result dump_write_fn(void *context, struct bytes data);
-
 /* Writes the header. R_NO_MEMORY, or what the callback answers. */
 enum result dump_writer_open(const struct dump_header *header, dump_write_fn *write, void *context,
                              struct dump_writer **out) MUST_USE;
 
-/* All that follows is the next owner's. */
+/* All that follows is the next owner's, who has a record at least. */
 enum result dump_writer_owner(struct dump_writer *writer, struct owner owner) MUST_USE;
 
 /* The owner's next record, of a primary kind. R_TOO_LARGE: its body is over DUMP_BODY_MAX. */

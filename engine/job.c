@@ -411,3 +411,47 @@ enum result job_cancel(struct txn *txn, const struct credential *who, const Allo
         reply_etag(scope, revision, reply);
         return R_OK;
 }
+
+/* ---- Restoring ---- */
+
+/* The app's counters with one more job in `status`. */
+static enum result count_restored(const struct derive *derive, uint32_t status)
+{
+        const struct row row = {.kind = ROW_COUNTERS, .app = derive->row->app};
+        store_v1_Counters counters = store_v1_Counters_init_zero;
+        uint64_t revision = derive->record->revision;
+        struct record record;
+        struct bytes body;
+        enum result r;
+
+        r = scope_get(derive->scope, &row, &record);
+        if (r != R_OK && r != R_ABSENT) return r;
+        if (r == R_OK && record.revision > revision) revision = record.revision;
+        if (r == R_OK && (r = message_load(&store_v1_Counters_msg, record.body, &counters)) != R_OK) return r;
+        if ((r = counters_move(&counters, 0, status)) != R_OK) return r;
+        if ((r = counters_store(txn_arena(scope_txn(derive->scope)), &counters, &body)) != R_OK) return r;
+        return scope_put(derive->scope, &row, revision, body);
+}
+
+enum result job_derive(const struct derive *derive)
+{
+        const struct row *row = derive->row;
+        const struct row queue = row_of(ROW_JOB_QUEUE, row->app, row->id);
+        struct row by_state;
+        ProtobufCMessage *unpacked;
+        uint32_t status;
+        enum result r;
+
+        r = message_unpack(txn_arena(scope_txn(derive->scope)), &allod__v1__job__descriptor, derive->record->body,
+                           &unpacked);
+        if (r != R_OK) return r;
+        status = (uint32_t)((const Allod__V1__Job *)unpacked)->status;
+        if (status < ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED || status > ALLOD__V1__JOB_STATUS__JOB_STATUS_CANCELED)
+                return R_CORRUPT;
+        by_state = row_by_state(row->app, row->id, status);
+        if ((r = scope_put(derive->scope, &by_state, 0, (struct bytes){0})) != R_OK) return r;
+        if (status == ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED &&
+            (r = scope_put(derive->scope, &queue, 0, (struct bytes){0})) != R_OK)
+                return r;
+        return count_restored(derive, status);
+}

@@ -18,6 +18,7 @@
 
 #include "allod/v1/job.pb-c.h"
 #include "engine/caller.h"
+#include "engine/derive.h"
 #include "engine/fault.h"
 #include "engine/message.h"
 #include "engine/result.h"
@@ -42,5 +43,8 @@ enum result job_list_check(const Allod__V1__ListJobsRequest *request, struct fau
 enum result job_cancel(struct txn *txn, const struct credential *who, const Allod__V1__CancelJobRequest *request,
                        struct message *reply) MUST_USE;
 enum result job_cancel_check(const Allod__V1__CancelJobRequest *request, struct fault *fault) MUST_USE;
+
+/* The index rows of a restored job, and its place in the app's counters, whose revision is that of the last job. */
+derive_fn job_derive;
 
 #endif

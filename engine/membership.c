@@ -149,6 +149,13 @@ enum result membership_remove(const struct scope *team, struct profile *profile,
         return user == NULL ? R_OK : scope_delete(user, &pointer);
 }
 
+enum result membership_derive(const struct derive *derive)
+{
+        struct row pointer = pointer_row(derive->scope);
+
+        return scope_put(derive->user, &pointer, 0, (struct bytes){0});
+}
+
 void membership_reply(const struct scope *team, const struct member *member, struct message *reply)
 {
         message_uuid(reply, MEMBER_USER_ID, member->user);

@@ -17,6 +17,7 @@
 
 #include <store/v1/store.pb.h>
 
+#include "engine/derive.h"
 #include "engine/message.h"
 #include "engine/profile.h"
 #include "engine/result.h"
@@ -57,6 +58,9 @@ enum result membership_set_role(const struct scope *team, struct profile *profil
  * team that was restored alone may have some. */
 enum result membership_remove(const struct scope *team, struct profile *profile, const struct scope *user,
                               const struct member *member) MUST_USE;
+
+/* The pointer that a restored member row needs under the user. */
+derive_fn membership_derive;
 
 /* Append the fields of an allod.v1.Member. */
 void membership_reply(const struct scope *team, const struct member *member, struct message *reply);

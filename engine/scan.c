@@ -49,6 +49,15 @@ enum result scan_open(const struct scope *scope, const struct row *kind, const s
         return R_OK;
 }
 
+enum result scan_open_all(const struct scope *scope, struct scan *out)
+{
+        scope_require_live(scope);
+        REQUIRE(!scope->is_write_only && !scope->is_bound);
+        *out = (struct scan){.scope = scope, .kind = ROW_KIND_COUNT, .prefix = scope->prefix};
+        out->cursor = take_cursor(scope->txn);
+        return R_OK;
+}
+
 void scan_close(struct scan *scan)
 {
         if (scan->cursor == 0) return;
@@ -152,7 +161,7 @@ enum result scan_next(struct scan *scan, struct row *row, struct record *record)
         if (r != R_OK) return r;
         scope_require_prefix(scope, found);
         if ((r = key_read(found, &owner, &read)) != R_OK) return r;
-        if (read.kind != scan->kind) return R_CORRUPT;
+        if (scan->kind != ROW_KIND_COUNT && read.kind != scan->kind) return R_CORRUPT;
         if (row_kind_has_value(read.kind) && (r = record_open(found, value, record)) != R_OK) return r;
         scan->is_placed = !scope->txn->is_write && scan->kind != ROW_APP;
         *row = read;

@@ -167,6 +167,15 @@ enum result scope_put(const struct scope *scope, const struct row *row, uint64_t
         return put_row(scope, row, revision, body);
 }
 
+enum result scope_put_restored(const struct scope *scope, const struct row *row, uint64_t revision, struct bytes body)
+{
+        scope_require_live(scope);
+        REQUIRE(store_is_building(scope->txn->store) && row_kind_is_primary(row->kind));
+        if (!(scope->kinds & ROW_BIT(row->kind))) return R_CORRUPT;
+        if (row->kind == ROW_CHANGE && row->revision != revision) return R_CORRUPT;
+        return put_row(scope, row, revision, body);
+}
+
 enum result scope_delete(const struct scope *scope, const struct row *row)
 {
         struct key key;

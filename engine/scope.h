@@ -16,7 +16,8 @@
  *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team invitation
  *      scope_invited        an invitation in the caller's own inbox whose sender may still invite   invitation
  *      scope_admin          the admin listener's peer; writes the look into the owner's changes     admin
- *      scope_each           offline or maintenance work, every owner in key order                   admin dump verify
+ *      scope_each           offline or maintenance work, every owner in key order                   admin dump restore verify
+ *      scope_restore        a store that is being built: nobody else sees it                        restore
  *
  * Visibility: a row under an app exists only if the app's ROW_APP does. scope_get and scans do not check that again for
  * each row; a resource module checks it once, with scope_app_exists or by reading the app.
@@ -87,6 +88,9 @@ struct scope_walk {
  * being purged. *out is good until the next call with this walk. R_ABSENT: that was the last. */
 enum result scope_each(struct txn *txn, uint8_t kind, struct scope_walk *walk, const struct scope **out) MUST_USE;
 
+/* Any owner in a store that is being built (store_build.h), all rights, whether it exists or not. */
+enum result scope_restore(struct txn *txn, struct owner owner, const struct scope **out) MUST_USE;
+
 /* ---- What a scope says about itself ---- */
 
 struct txn *scope_txn(const struct scope *scope);
@@ -110,6 +114,11 @@ enum result scope_exists(const struct scope *scope, const struct row *row) MUST_
  * it the function may only return R_OK. */
 enum result scope_put(const struct scope *scope, const struct row *row, uint64_t revision, struct bytes body) MUST_USE;
 
+/* A primary row as a dump has it, change rows too, through a scope of scope_restore. R_CORRUPT: such an owner has no
+ * such rows, or the change's revision is not its number. */
+enum result scope_put_restored(const struct scope *scope, const struct row *row, uint64_t revision,
+                               struct bytes body) MUST_USE;
+
 /* R_OK also when there was no such row. */
 enum result scope_delete(const struct scope *scope, const struct row *row) MUST_USE;
 
@@ -128,8 +137,8 @@ struct scan {
         const struct scope *scope;
         unsigned cursor; /* scan.c's own, like all that follows; 0: closed */
         struct key prefix;
-        struct key last; /* the row that came last, or `from` */
-        enum row_kind kind;
+        struct key last;    /* the row that came last, or `from` */
+        enum row_kind kind; /* ROW_KIND_COUNT: all */
         bool is_reverse;
         bool has_last;
         bool is_placed; /* the cursor stands on `last` */
@@ -137,6 +146,9 @@ struct scan {
 
 enum result scan_open(const struct scope *scope, const struct row *kind, const struct row *from, bool is_reverse,
                       struct scan *out) MUST_USE;
+
+/* All rows of the owner, of every kind, in key order, visible or not. */
+enum result scan_open_all(const struct scope *scope, struct scan *out) MUST_USE;
 
 /* R_ABSENT: no more. *record is untouched for index kinds; its body lives as scope_get says. */
 enum result scan_next(struct scan *scan, struct row *row, struct record *record) MUST_USE;

@@ -286,3 +286,15 @@ enum result scope_each(struct txn *txn, uint8_t kind, struct scope_walk *walk, c
         *out = scope;
         return R_OK;
 }
+
+enum result scope_restore(struct txn *txn, struct owner owner, const struct scope **out)
+{
+        struct scope *scope;
+        enum result r;
+
+        REQUIRE(txn->is_write && store_is_building(txn->store));
+        if ((r = scope_new(txn, owner, &scope)) != R_OK) return r;
+        scope->rights = RIGHTS_ALL;
+        *out = scope;
+        return R_OK;
+}

@@ -5,7 +5,7 @@
  *      DIR/data.mdb    the records; there if and only if there is a store
  *      DIR/lock.mdb    the engine's table of snapshots
  *      DIR/reserve     room for deletions when the disk is full
- *      DIR/unfinished  what an interrupted store_create left behind
+ *      DIR/unfinished  what an interrupted store_create or restore left behind
  *
  * One process holds a store at a time. store_open refuses what would harm it: a network file system, an unknown format
  * version, a directory that somebody else holds; each with one sentence in `why`.
@@ -73,6 +73,7 @@ enum result store_find_holder(const char *dir, struct store_holder *out) MUST_US
 enum result store_announce(struct store *store, const char *admin_address) MUST_USE;
 
 bool store_is_demo(const struct store *store);
+bool store_is_building(const struct store *store); /* it is store_build.h's, and nobody sees it yet */
 struct uuid store_id(const struct store *store);
 uint64_t store_restore_epoch(const struct store *store);
 

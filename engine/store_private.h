@@ -1,5 +1,6 @@
 /*
- * The inside of an open store, for the files that make it up: store, writer, txn, page_token, caller, chore, purge.
+ * The inside of an open store, for the files that make it up: store, store_make, writer, txn, page_token, caller,
+ * chore, purge.
  *
  * Who changes what: store_open fills all but the writer's and the noted parts, before any other thread exists;
  * afterwards only what is marked below changes.
@@ -18,6 +19,18 @@
 
 #define STORE_TOKEN_SECRET_SIZE 32
 
+/* Of what is in the directory and in the table meta. */
+#define STORE_FORMAT_VERSION 1
+
+/* Rows of the table meta. Both are sealed like records, with revision 0. */
+#define STORE_KEY_STORE BYTES("store") /* a store.v1.Meta */
+#define STORE_KEY_TIME  BYTES("time")  /* 8 bytes, big-endian: the bound of storetime.h */
+
+#define STORE_DATA_NAME       "data.mdb"
+#define STORE_UNFINISHED_NAME "unfinished"
+
+#define STORE_READERS_MAX_DEFAULT 126 /* LMDB's own default: two pages of slots */
+
 struct writer;
 
 struct store {
@@ -29,6 +42,7 @@ struct store {
         struct uuid id;
         uint64_t restore_epoch;
         bool is_demo;
+        bool is_building;                              /* store_build.h's, and nobody else's yet */
         uint8_t token_secret[STORE_TOKEN_SECRET_SIZE]; /* page tokens are authenticated with it */
 
         /* Bumped by the writer after a commit that touched P, K or M rows or the table of API keys, and before it
@@ -49,6 +63,15 @@ struct store {
  */
 enum result store_raise_time(struct store *store, struct backend_txn *txn) MUST_USE;
 void store_time_committed(struct store *store);
+
+/* store.c, for store_make.c too. fail returns `r`. */
+enum result store_fail(char why[STORE_WHY_SIZE], enum result r, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+enum result store_put_meta(struct backend_txn *txn, struct bytes key, struct bytes body) MUST_USE;
+enum result store_put_time(struct backend_txn *txn, int64_t time_ms) MUST_USE;
+enum result store_open_dir(const char *dir, int *dir_fd, char why[STORE_WHY_SIZE]) MUST_USE;
+enum result store_take_guard(const char *dir, int dir_fd, int *lock_fd, struct store_holder *holder,
+                             char why[STORE_WHY_SIZE]) MUST_USE;
 
 /* writer.c. store_open starts the writer last; store_close stops it first: it refuses new updates, finishes what is
  * queued, and returns when its thread has ended. writer_stop accepts NULL. */

@@ -1,0 +1,407 @@
+#include "engine/restore.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <store/v1/store.pb.h>
+
+#include "engine/apikey.h"
+#include "engine/derive.h"
+#include "engine/dump_frame.h"
+#include "engine/job.h"
+#include "engine/membership.h"
+#include "engine/message.h"
+#include "engine/store_build.h"
+#include "engine/writer.h"
+
+/* Kinds from which others are derived. Change rows need none: an owner's revision is its last one's number. */
+static derive_fn *const derivations[ROW_KIND_COUNT] = {
+        [ROW_KEY] = apikey_derive,
+        [ROW_MEMBER] = membership_derive,
+        [ROW_JOB] = job_derive,
+};
+
+/* One transaction: enough that its sync does not count, and not so much that its dirty pages outgrow what LMDB keeps
+ * track of (131,071), should each row touch a page of its own. */
+#define BATCH_SIZE    ((size_t)8 << 20)
+#define BATCH_RECORDS 20000
+#define BATCH_CHUNKS  1024
+
+/* What one batch's run allocates: a scope for each chunk, and one row's unpacking. */
+#define ARENA_MAX ((size_t)64 << 20)
+
+struct batch {
+        struct {
+                struct owner owner;
+                size_t offset, len;
+        } chunks[BATCH_CHUNKS];
+        size_t chunk_count;
+        uint64_t record_count;
+        struct dump_buffer content;
+        size_t content_len;
+
+        /* of the newest run: the writer tells of a failure in the middle only that there was one */
+        enum result outcome;
+        struct owner owner;
+        struct row row;
+};
+
+static enum result fail(struct restore *restore, enum result r, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+static enum result fail(struct restore *restore, enum result r, const char *format, ...)
+{
+        va_list arguments;
+
+        va_start(arguments, format);
+        vsnprintf(restore->why, sizeof restore->why, format, arguments);
+        va_end(arguments);
+        return r;
+}
+
+/* ---- Rows ---- */
+
+static enum result derive(const struct scope *scope, const struct row *row, const struct record *record)
+{
+        struct derive derive = {scope, NULL, row, record};
+        const struct owner user = {OWNER_USER, row->id};
+        enum result r;
+
+        if (derivations[row->kind] == NULL) return R_OK;
+        if (row->kind == ROW_MEMBER && (r = scope_restore(scope_txn(scope), user, &derive.user)) != R_OK) return r;
+        return derivations[row->kind](&derive);
+}
+
+static enum result put_chunk(struct txn *txn, struct batch *batch, struct dump_chunk *chunk)
+{
+        struct arena *arena = txn_arena(txn);
+        struct dump_record dumped;
+        const struct scope *scope;
+        enum result r;
+
+        if ((r = scope_restore(txn, chunk->owner, &scope)) != R_OK) return r;
+        batch->owner = chunk->owner;
+        while (dump_chunk_next(chunk, &dumped)) {
+                const struct record record = {dumped.revision, dumped.body};
+                const struct arena_mark mark = arena_mark(arena);
+
+                batch->row = dumped.row;
+                r = scope_put_restored(scope, &dumped.row, dumped.revision, dumped.body);
+                if (r == R_OK) r = derive(scope, &dumped.row, &record);
+                if (r != R_OK) return r;
+                arena_reset(arena, mark);
+        }
+        return R_OK;
+}
+
+static enum result put_batch(struct txn *txn, void *arg)
+{
+        struct batch *batch = arg;
+        size_t i;
+
+        batch->outcome = R_OK;
+        for (i = 0; i < batch->chunk_count && batch->outcome == R_OK; i++) {
+                struct dump_chunk chunk = {
+                        .owner = batch->chunks[i].owner,
+                        .rest = bytes_of(batch->content.data + batch->chunks[i].offset, batch->chunks[i].len),
+                };
+
+                batch->outcome = put_chunk(txn, batch, &chunk);
+        }
+        return batch->outcome;
+}
+
+static enum result update(struct store *store, txn_fn *run, void *arg)
+{
+        struct fault fault;
+        struct arena arena;
+        struct txn_input input = {.arena = &arena, .fault = &fault, .time_ms = store_time_ms(store)};
+        enum result r;
+
+        input.id = uuid_v7(input.time_ms);
+        arena_init(&arena, NULL, ARENA_MAX);
+        r = writer_run(store_writer(store), &input, run, arg);
+        arena_fini(&arena);
+        return r;
+}
+
+static void row_text(struct owner owner, const struct row *row, char *out, size_t size)
+{
+        char owner_text[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1];
+
+        uuid_format(owner.id, owner_text);
+        uuid_format(row->kind == ROW_APP ? row->app : row->id, id);
+        snprintf(out, size, "%c:%s, %s %s", owner.kind, owner_text, row_kind_name(row->kind), id);
+}
+
+static enum result explain_write(struct restore *restore, const struct batch *batch, enum result r)
+{
+        char row[160];
+
+        if (r == R_READ_ONLY) return fail(restore, r, "the disk is full");
+        if (batch->outcome == R_OK) return fail(restore, r, "cannot write: %s", result_text(r));
+        row_text(batch->owner, &batch->row, row, sizeof row);
+        if (batch->outcome == R_EXISTS)
+                return fail(restore, R_EXISTS, "%s: another record of the dump has the same digest", row);
+        if (batch->outcome == R_CORRUPT) return fail(restore, R_CORRUPT, "%s: it makes no sense", row);
+        return fail(restore, batch->outcome, "%s: %s", row, result_text(batch->outcome));
+}
+
+static enum result flush(struct restore *restore, struct store *store, struct batch *batch)
+{
+        enum result r;
+
+        if (batch->chunk_count == 0) return R_OK;
+        if ((r = update(store, put_batch, batch)) != R_OK) return explain_write(restore, batch, r);
+        batch->chunk_count = 0;
+        batch->record_count = 0;
+        batch->content_len = 0;
+        return R_OK;
+}
+
+/* ---- The dump ---- */
+
+static enum result explain_read(struct restore *restore, const struct dump_reader *reader, enum result r)
+{
+        char text[DUMP_FAULT_LINE_SIZE];
+
+        if (r == R_CORRUPT || r == R_FORMAT) {
+                dump_fault_line(dump_reader_fault(reader), text);
+                return fail(restore, r, "the dump is damaged: %s", text);
+        }
+        return fail(restore, r, "cannot read the dump: %s", result_text(r));
+}
+
+static enum result keep_chunk(struct restore *restore, struct batch *batch, const struct dump_chunk *chunk)
+{
+        enum result r =
+                dump_buffer_reserve(&batch->content, batch->content_len + chunk->content.len, batch->content_len);
+
+        if (r != R_OK) return fail(restore, r, "out of memory");
+        memcpy(batch->content.data + batch->content_len, chunk->content.data, chunk->content.len);
+        batch->chunks[batch->chunk_count].owner = chunk->owner;
+        batch->chunks[batch->chunk_count].offset = batch->content_len;
+        batch->chunks[batch->chunk_count++].len = chunk->content.len;
+        batch->content_len += chunk->content.len;
+        return R_OK;
+}
+
+/* All chunks, into the store; `store` NULL: nowhere. */
+static enum result take_chunks(struct restore *restore, struct dump_reader *reader, struct store *store,
+                               struct batch *batch)
+{
+        uint64_t record_count = 0;
+        struct dump_chunk chunk;
+        enum result r;
+
+        while ((r = dump_reader_next(reader, &chunk)) == R_OK) {
+                if (store == NULL) continue;
+                if ((r = keep_chunk(restore, batch, &chunk)) != R_OK) return r;
+                if (batch->content_len < BATCH_SIZE && batch->chunk_count < BATCH_CHUNKS &&
+                    dump_reader_counts(reader)->records - record_count < BATCH_RECORDS)
+                        continue;
+                if ((r = flush(restore, store, batch)) != R_OK) return r;
+                record_count = dump_reader_counts(reader)->records;
+        }
+        if (r != R_ABSENT) return explain_read(restore, reader, r);
+        restore->counts = *dump_reader_counts(reader);
+        memcpy(restore->root_hash, dump_reader_root_hash(reader), SHA256_SIZE);
+        return store == NULL ? R_OK : flush(restore, store, batch);
+}
+
+/* ---- Proof ---- */
+
+static enum result write_nowhere(void *context, struct bytes data)
+{
+        (void)context;
+        (void)data;
+        return R_OK;
+}
+
+static enum result look(struct store *store, txn_fn *run, void *arg)
+{
+        struct fault fault;
+        struct arena arena;
+        struct txn_input input = {.arena = &arena, .fault = &fault, .time_ms = store_time_ms(store)};
+        struct view *view;
+        enum result r;
+
+        if ((r = view_open(store, &view)) != R_OK) return r;
+        arena_init(&arena, NULL, ARENA_MAX);
+        r = view_run(view, &input, run, arg);
+        arena_fini(&arena);
+        view_close(view);
+        return r;
+}
+
+/* What has been put is read back from the files and must be what the dump says. */
+static enum result prove(struct restore *restore, struct store *store)
+{
+        struct dump_run run = {.write = write_nowhere};
+        enum result r = look(store, dump_store, &run);
+
+        if (r != R_OK) return fail(restore, r, "cannot read the restored store: %s", result_text(r));
+        if (memcmp(run.root_hash, restore->root_hash, SHA256_SIZE) == 0) return R_OK;
+        return fail(restore, R_CORRUPT, "the restored store does not hold what the dump does");
+}
+
+/* ---- Keys that were revoked since ---- */
+
+#define REVOKED_MAX 256 /* of one transaction */
+
+struct revoked {
+        struct store *store; /* being restored */
+        struct {
+                struct uuid user, key;
+        } keys[REVOKED_MAX];
+        size_t count;
+        uint64_t revoked_count;
+};
+
+/* One that is not in the dump needs no revoking. */
+static enum result revoke_keys(struct txn *txn, void *arg)
+{
+        const struct row profile = {.kind = ROW_PROFILE};
+        struct revoked *revoked = arg;
+        const struct scope *scope;
+        enum result r;
+        size_t i;
+
+        for (i = 0; i < revoked->count; i++) {
+                const struct owner owner = {OWNER_USER, revoked->keys[i].user};
+
+                if ((r = scope_restore(txn, owner, &scope)) != R_OK) return r;
+                r = scope_exists(scope, &profile);
+                if (r == R_OK) r = apikey_cancel(scope, revoked->keys[i].key);
+                if (r != R_OK && r != R_ABSENT) return r;
+        }
+        return R_OK;
+}
+
+static enum result flush_revoked(struct revoked *revoked)
+{
+        enum result r;
+
+        if (revoked->count == 0) return R_OK;
+        if ((r = update(revoked->store, revoke_keys, revoked)) != R_OK) return r;
+        revoked->revoked_count += revoked->count;
+        revoked->count = 0;
+        return R_OK;
+}
+
+static enum result find_revoked_of(const struct scope *scope, struct revoked *revoked)
+{
+        const struct row kind = {.kind = ROW_KEY};
+        SCAN_SCOPE struct scan scan = {0};
+        struct record record;
+        store_v1_ApiKey key;
+        struct row row;
+        enum result r;
+
+        if ((r = scan_open(scope, &kind, NULL, false, &scan)) != R_OK) return r;
+        while ((r = scan_next(&scan, &row, &record)) == R_OK) {
+                if ((r = message_load(store_v1_ApiKey_fields, record.body, &key)) != R_OK) return r;
+                if (key.revoked_at_ms == 0) continue;
+                if (revoked->count == REVOKED_MAX && (r = flush_revoked(revoked)) != R_OK) return r;
+                revoked->keys[revoked->count].user = scope_owner(scope).id;
+                revoked->keys[revoked->count++].key = row.id;
+        }
+        return r == R_ABSENT ? R_OK : r;
+}
+
+/* In a view of the other store. */
+static enum result find_revoked(struct txn *txn, void *arg)
+{
+        struct scope_walk walk = {0};
+        const struct scope *scope;
+        enum result r;
+
+        while ((r = scope_each(txn, OWNER_USER, &walk, &scope)) == R_OK) {
+                if ((r = find_revoked_of(scope, arg)) != R_OK) return r;
+        }
+        return r == R_ABSENT ? flush_revoked(arg) : r;
+}
+
+static enum result keep_revoked(struct restore *restore, struct store *store)
+{
+        struct store_options options = restore->options;
+        struct revoked revoked = {.store = store};
+        struct store *other;
+        enum result r;
+
+        if (restore->revoked_dir == NULL) return R_OK;
+        options.dir = restore->revoked_dir;
+        if ((r = store_open(&options, &other, NULL, NULL, restore->why)) != R_OK) return r;
+        r = look(other, find_revoked, &revoked);
+        store_close(other);
+        restore->revoked_count = revoked.revoked_count;
+        return r == R_OK ? R_OK : fail(restore, r, "cannot read the keys of %s: %s", options.dir, result_text(r));
+}
+
+/* ---- All of it ---- */
+
+static enum result fill(struct restore *restore, struct dump_reader *reader, struct store *store)
+{
+        struct batch *batch = calloc(1, sizeof *batch);
+        enum result r;
+
+        if (batch == NULL) return fail(restore, R_NO_MEMORY, "out of memory");
+        r = take_chunks(restore, reader, store, batch);
+        free(batch->content.data);
+        free(batch);
+        if (r == R_OK && store != NULL) r = prove(restore, store);
+        if (r == R_OK && store != NULL) r = keep_revoked(restore, store);
+        return r;
+}
+
+static enum result build(struct restore *restore, struct dump_reader *reader)
+{
+        const struct store_seed seed = {
+                .id = restore->header.store_id,
+                .restore_epoch = restore->header.restore_epoch + 1,
+                .is_demo = restore->header.is_demo,
+                .time_ms = restore->header.time_ms,
+        };
+        struct store_build *build;
+        enum result r;
+
+        if ((r = store_build_begin(&restore->options, &seed, &build, restore->why)) != R_OK) return r;
+        r = fill(restore, reader, store_build_store(build));
+        if (r == R_OK) return store_build_finish(build, restore->why);
+        store_build_abandon(build);
+        return r;
+}
+
+/* There must be no store yet; whether anything else is in the way is for the real run to find. */
+static enum result try_place(struct restore *restore)
+{
+        char path[4096];
+        struct stat st;
+
+        if (snprintf(path, sizeof path, "%s/data.mdb", restore->options.dir) >= (int)sizeof path)
+                return fail(restore, R_IO, "the name of the directory is too long");
+        if (stat(path, &st) != 0) return R_OK;
+        return fail(restore, R_EXISTS, "there is a store in %s already", restore->options.dir);
+}
+
+enum result restore_run(struct restore *restore)
+{
+        struct dump_reader *reader;
+        enum result r;
+
+        r = dump_reader_open(restore->read, restore->context, &reader);
+        if (r != R_OK) return fail(restore, r, "out of memory");
+        r = dump_reader_header(reader, &restore->header);
+        if (r != R_OK)
+                r = explain_read(restore, reader, r);
+        else if (!restore->is_dry)
+                r = build(restore, reader);
+        else if ((r = try_place(restore)) == R_OK)
+                r = fill(restore, reader, NULL);
+        dump_reader_close(reader);
+        return r;
+}

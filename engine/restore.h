@@ -1,0 +1,34 @@
+/*
+ * Restores a dump into a new directory: all that is in it, with what is derived from it, or nothing.
+ *
+ * The store is filled beside its place (store_build.h), in transactions of some MiB, then dumped into nowhere: its root
+ * hash must be that of the dump. Only then it is put into its place. Its restore epoch is one more than the dump's, and
+ * its token secret is new, so that page tokens of the time before end in an error.
+ */
+#ifndef ALLOD_ENGINE_RESTORE_H
+#define ALLOD_ENGINE_RESTORE_H
+
+#include "engine/dump_read.h"
+#include "engine/store.h"
+
+struct restore {
+        /* set by the caller */
+        struct store_options options; /* where to */
+        const char *revoked_dir;      /* a store whose revoked keys are revoked here too; NULL: none */
+        bool is_dry;                  /* only read the dump, and look whether there is room for a store */
+        dump_read_fn *read;
+        void *context;
+
+        /* what became of it */
+        struct dump_header header;
+        struct dump_counts counts;
+        uint8_t root_hash[SHA256_SIZE];
+        uint64_t revoked_count;
+        char why[STORE_WHY_SIZE]; /* after anything but R_OK, a sentence */
+};
+
+/* R_OK, or nothing is left of it. R_CORRUPT: the dump is damaged. R_FORMAT, R_EXISTS, R_HELD, R_IO, R_READ_ONLY (the
+ * disk is full), R_NO_MEMORY, what the callback answers. Blocks. */
+enum result restore_run(struct restore *restore) MUST_USE;
+
+#endif
