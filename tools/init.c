@@ -3,6 +3,7 @@
 
 #include "allod/v1/admin.pb-c.h"
 #include "engine/store.h"
+#include "rpc/json_write.h"
 #include "tools/admin.h"
 
 /* What the published guide on team context uses, so that its requests run as printed. */
@@ -13,37 +14,60 @@
 #define ARENA_MAX ((size_t)1 << 20)
 
 static const struct option_spec options[] = {
-        {"data", "DIR", "the store's directory [$ALLOD_DATA]"},
+        ADMIN_OPTIONS,
         {"demo", NULL, "with a user, a team and a key to try it with; never served beyond loopback"},
         {0},
 };
 
+/* The guide's example, trailing comma included. */
+#define DEMO_BODY                                                                                                      \
+        "     --header 'Content-Type: application/json' --data '{\n"                                                   \
+        "\"name\": \"Team App\",\n"                                                                                    \
+        "\"description\": \"An app shared with the team\",\n"                                                          \
+        "\"configuration\": {\n"                                                                                       \
+        "\"gpu_tier\": \"STANDARD\"\n"                                                                                 \
+        "},\n"                                                                                                         \
+        "\"workflow\": {\n"                                                                                            \
+        "\"model_url\": \"https://huggingface.co/example-model\",\n"                                                   \
+        "}\n"                                                                                                          \
+        "}'\n\n"
+
 static void print_demo(void)
 {
-        puts("\nWith `allod serve` running on its default address, an app of the team:\n\n"
-             "curl --location 'http://127.0.0.1:8080/app' --header 'x-api-key: " DEMO_KEY
-             "' --header 'x-team-id: " DEMO_TEAM "' \\\n     --header 'Content-Type: application/json' --data '{\n"
-             "\"name\": \"Team App\",\n"
-             "\"description\": \"An app shared with the team\",\n"
-             "\"configuration\": {\n"
-             "\"gpu_tier\": \"STANDARD\"\n"
-             "},\n"
-             "\"workflow\": {\n"
-             "\"model_url\": \"https://huggingface.co/example-model\",\n"
-             "}\n"
-             "}'\n\n"
-             "and a personal one:\n\n"
-             "curl --location 'http://127.0.0.1:8080/app' --header 'x-api-key: " DEMO_KEY "' \\\n"
-             "     --header 'Content-Type: application/json' --data '{\n"
-             "\"name\": \"Personal App\",\n"
-             "\"description\": \"An app of my own\",\n"
-             "\"configuration\": {\n"
-             "\"gpu_tier\": \"STANDARD\"\n"
-             "},\n"
-             "\"workflow\": {\n"
-             "\"model_url\": \"https://huggingface.co/example-model\",\n"
-             "}\n"
-             "}'\n");
+        fputs("\nWith `allod serve` running on its default address, an app of the team:\n\n"
+              "curl --location 'http://127.0.0.1:8080/app' --header 'x-api-key: " DEMO_KEY
+              "' --header 'x-team-id: " DEMO_TEAM "' \\\n" DEMO_BODY "and without the team's header a personal one:\n\n"
+              "curl --location 'http://127.0.0.1:8080/app' --header 'x-api-key: " DEMO_KEY "' \\\n" DEMO_BODY,
+              stdout);
+}
+
+static int print_json(const struct command *command, const char *dir, bool is_demo)
+{
+        struct json_write json;
+        struct arena arena;
+        struct bytes text;
+        enum result r;
+
+        arena_init(&arena, NULL, ARENA_MAX);
+        json_write_init(&json, &arena, 256);
+        json_write_object_begin(&json);
+        json_write_name(&json, "data");
+        json_write_text(&json, dir);
+        json_write_name(&json, "demo");
+        json_write_bool(&json, is_demo);
+        if (is_demo) {
+                json_write_name(&json, "user_id");
+                json_write_text(&json, DEMO_USER);
+                json_write_name(&json, "team_id");
+                json_write_text(&json, DEMO_TEAM);
+                json_write_name(&json, "key");
+                json_write_text(&json, DEMO_KEY);
+        }
+        json_write_object_end(&json);
+        r = json_write_finish(&json, &text);
+        if (r == R_OK) printf("%.*s\n", (int)text.len, (const char *)text.data);
+        arena_fini(&arena);
+        return r == R_OK ? EXIT_DONE : command_failed(command, "out of memory.");
 }
 
 /* The three calls may find what an interrupted run has made: that is as good as making it. */
@@ -103,19 +127,19 @@ static int run(const struct arguments *arguments)
         const char *dir = admin_data_dir(arguments);
         bool is_demo = argument_option(arguments, "demo") != NULL;
         char why[STORE_WHY_SIZE];
+        int code = EXIT_DONE;
         enum result r;
-        int code;
 
         if (dir == NULL) return EXIT_USAGE;
         r = store_create(dir, is_demo, why);
-        if (r == R_OK)
-                printf("Made a store in %s.\n", dir);
-        else if (r != R_EXISTS || !is_demo || !is_demo_store(dir))
+        if (r != R_OK && (r != R_EXISTS || !is_demo || !is_demo_store(dir)))
                 return command_failed(arguments->command, "%s", why);
-        if (!is_demo) return EXIT_DONE;
-        code = fill_demo(arguments);
-        if (code == EXIT_DONE) print_demo();
-        return code;
+        if (is_demo) code = fill_demo(arguments);
+        if (code != EXIT_DONE) return code;
+        if (argument_option(arguments, "json") != NULL) return print_json(arguments->command, dir, is_demo);
+        if (r == R_OK) printf("Made a store in %s.\n", dir);
+        if (is_demo) print_demo();
+        return EXIT_DONE;
 }
 
 const struct command init_commands[] = {

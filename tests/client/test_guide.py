@@ -67,7 +67,7 @@ def test_the_guide(tmp_path):
 
         own = demo.run(server, personal)
         assert own.status == 201, own
-        match = re.fullmatch(expected("Personal App", "An app of my own", USER, USER, None), own.body.decode())
+        match = re.fullmatch(expected("Team App", "An app shared with the team", USER, USER, None), own.body.decode())
         assert match, own.body
         personal_app = match.group(1)
 

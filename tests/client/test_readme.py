@@ -90,7 +90,7 @@ def test_published_requests(desk):
     assert (team_app["name"], team_app["owner_team_id"], team_app["owner_user_id"]) == (
         "Team App", "123e4567-e89b-12d3-a456-426614174000", None)
     assert (own_app["name"], own_app["owner_team_id"], own_app["owner_user_id"]) == (
-        "Personal App", None, "ee4988a7-48e2-44ae-81f5-178a44ebeb58")
+        "Team App", None, "ee4988a7-48e2-44ae-81f5-178a44ebeb58")
 
 
 def test_life_of_an_app(desk):

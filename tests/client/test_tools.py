@@ -37,7 +37,7 @@ def test_help_of_a_subcommand(name):
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith(f"usage: allod {name}")
     assert "--data DIR" in answer.stdout
-    assert ("--json" in answer.stdout) == (name not in ("init", "serve"))
+    assert ("--json" in answer.stdout) == (name != "serve")
     assert tool(*name.split(), "--data", "/nowhere", "--help").stdout == answer.stdout
 
 
@@ -336,6 +336,16 @@ def test_init_refuses_what_is_there(quiet, tmp_path):
     (tmp_path / "other").write_text("x")  # nothing is added to it, not even a lock
     refused("init", "--data", str(tmp_path), contains=["other"])
     assert os.listdir(tmp_path) == ["other"]
+
+
+def test_init_json(tmp_path):
+    """--json says what was made, for a plain store and for a demo."""
+    data = str(tmp_path / "plain")
+    assert json.loads(tool("init", "--data", data, "--json").stdout) == {"data": data, "demo": False}
+    data = str(tmp_path / "demo")
+    assert json.loads(tool("init", "--data", data, "--demo", "--json").stdout) == {
+        "data": data, "demo": True, "user_id": "ee4988a7-48e2-44ae-81f5-178a44ebeb58",
+        "team_id": "123e4567-e89b-12d3-a456-426614174000", "key": "12324234"}
 
 
 def test_init_makes_it_private(tmp_path):
