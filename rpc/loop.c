@@ -90,6 +90,8 @@ static void on_async_cb(uv_async_t *handle)
 
         loop_update_time(loop);
         run_posted(loop);
+        /* What waited behind an update in its connection must see what that did: this turn's snapshot may be older. */
+        if (loop->host.view != NULL) view_expire(loop->host.view);
         look_for_end(loop);
 }
 

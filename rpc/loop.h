@@ -2,7 +2,8 @@
  * One worker thread's event loop: sockets, timers and what other threads hand over; and the host of the calls on it.
  *
  * A turn: sockets are read and served one by one, each on a snapshot no older than its read; completions of the writer
- * run; timers fire; connections that got output from elsewhere are flushed; the snapshot is given back; then it sleeps.
+ * run, and nothing is served from an older snapshot after them; timers fire; connections that got output from elsewhere
+ * are flushed; the snapshot is given back; then it sleeps.
  *
  * Thread: its own, but for loop_open, loop_close, loop_stop, loop_load and host_post.
  */

@@ -12,6 +12,7 @@
 
 #include "rpc/conn.h"
 #include "rpc/listen.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/test.h"
 #include "tests/wire/consumer.h"
 
@@ -287,6 +288,74 @@ static void test_posts(void **state)
                 assert_int_equal(posters[i].last, POSTS);
 }
 
+/* ---- Snapshots ---- */
+
+/* A turn in which a socket is read before the writer's completion comes, and a request that waited behind the update in
+ * its connection is served after it. */
+struct turn {
+        struct fixture fixture;
+        struct loop loop;
+        struct completion completion;
+        uv_check_t after_poll;
+        uint64_t before, after; /* rows, as the loop's snapshot has them */
+};
+
+static enum result count_rows(struct txn *txn, void *arg)
+{
+        struct store_stat stat;
+
+        store_stat(txn, &stat);
+        *(uint64_t *)arg = stat.records;
+        return R_OK;
+}
+
+static void look(struct turn *turn, uint64_t *rows)
+{
+        struct txn_input input = fixture_input(&turn->fixture);
+
+        assert_int_equal(view_run(turn->loop.host.view, &input, count_rows, rows), R_OK);
+}
+
+static void on_update_done(struct completion *completion)
+{
+        struct turn *turn = (struct turn *)((char *)completion - offsetof(struct turn, completion));
+        const uint8_t digest[API_KEY_DIGEST_SIZE] = {77};
+
+        view_expire(turn->loop.host.view);
+        look(turn, &turn->before);
+        fixture_add_user(&turn->fixture, (struct uuid){{77}}, (struct uuid){{78}}, digest);
+}
+
+static void on_after_poll(uv_check_t *handle)
+{
+        struct turn *turn = handle->data;
+
+        if (turn->before == 0) return;
+        look(turn, &turn->after);
+        uv_close((uv_handle_t *)handle, NULL);
+        loop_stop(&turn->loop, LOOP_ENDS);
+}
+
+/* Behind a completion nothing is served from a snapshot that is older than what completed. */
+static void test_completion_is_seen(void **state)
+{
+        static struct turn turn;
+
+        (void)state;
+        consumer_reset();
+        fixture_init(&turn.fixture);
+        assert_int_equal(loop_open(&turn.loop, turn.fixture.store, NULL), R_OK);
+        assert_int_equal(uv_check_init(&turn.loop.uv, &turn.after_poll), 0);
+        turn.after_poll.data = &turn;
+        assert_int_equal(uv_check_start(&turn.after_poll, on_after_poll), 0);
+        turn.completion.run = on_update_done;
+        host_post(&turn.loop.host, &turn.completion);
+        loop_run(&turn.loop);
+        loop_close(&turn.loop);
+        assert_true(turn.after > turn.before);
+        fixture_fini(&turn.fixture);
+}
+
 /* ---- Timers ---- */
 
 enum {
@@ -470,11 +539,17 @@ static void test_listen_parse(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_versions),    cmocka_unit_test(test_slow_reader),
-                cmocka_unit_test(test_peer_leaves), cmocka_unit_test(test_drain),
-                cmocka_unit_test(test_end),         cmocka_unit_test(test_posts),
-                cmocka_unit_test(test_timers),      cmocka_unit_test(test_listen_tcp),
-                cmocka_unit_test(test_listen_unix), cmocka_unit_test(test_listen_parse),
+                cmocka_unit_test(test_versions),
+                cmocka_unit_test(test_slow_reader),
+                cmocka_unit_test(test_peer_leaves),
+                cmocka_unit_test(test_drain),
+                cmocka_unit_test(test_end),
+                cmocka_unit_test(test_posts),
+                cmocka_unit_test(test_completion_is_seen),
+                cmocka_unit_test(test_timers),
+                cmocka_unit_test(test_listen_tcp),
+                cmocka_unit_test(test_listen_unix),
+                cmocka_unit_test(test_listen_parse),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
