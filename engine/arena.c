@@ -45,7 +45,7 @@ static size_t align_up(size_t size)
 
 void arena_pool_init(struct arena_pool *pool, size_t free_max)
 {
-        *pool = (struct arena_pool){.free_max = free_max};
+        *pool = (struct arena_pool){.free_max = free_max, .large_max = SIZE_MAX};
 }
 
 void arena_pool_fini(struct arena_pool *pool)
@@ -66,6 +66,20 @@ static void push_chunk(struct arena *arena, struct arena_chunk *chunk)
         arena->next = chunk->data;
         arena->end = chunk->data + chunk->size;
         arena->held += chunk->size;
+}
+
+/* Larger chunks than a pool keeps are counted there, before there is one. False: it would be too many bytes. */
+static bool count_large(struct arena_pool *pool, size_t size)
+{
+        if (pool == NULL || size == CHUNK_SIZE) return true;
+        if (atomic_fetch_add_explicit(&pool->large, size, memory_order_relaxed) + size <= pool->large_max) return true;
+        atomic_fetch_sub_explicit(&pool->large, size, memory_order_relaxed);
+        return false;
+}
+
+static void uncount_large(struct arena_pool *pool, size_t size)
+{
+        if (pool != NULL && size != CHUNK_SIZE) atomic_fetch_sub_explicit(&pool->large, size, memory_order_relaxed);
 }
 
 void arena_init(struct arena *arena, struct arena_pool *pool, size_t held_max)
@@ -94,6 +108,7 @@ void arena_fini(struct arena *arena)
                         pool->free = chunk;
                         pool->free_count++;
                 } else {
+                        uncount_large(pool, chunk->size);
                         free(chunk);
                 }
                 chunk = older;
@@ -112,8 +127,12 @@ static bool add_chunk(struct arena *arena, size_t needed)
         if (size < needed) size = needed;
         if (size > room) size = room & ~(ALIGNMENT - 1);
         if (size < needed) return false;
+        if (!count_large(arena->pool, size)) return false;
         chunk = malloc(sizeof *chunk + size);
-        if (chunk == NULL) return false;
+        if (chunk == NULL) {
+                uncount_large(arena->pool, size);
+                return false;
+        }
         chunk->size = size;
         poison(chunk->data, size);
         push_chunk(arena, chunk);
@@ -201,6 +220,7 @@ void arena_reset(struct arena *arena, struct arena_mark mark)
                 REQUIRE(chunk != NULL); /* else the mark is not of this arena */
                 arena->chunk = chunk->older;
                 arena->held -= chunk->size;
+                uncount_large(arena->pool, chunk->size);
                 free(chunk);
         }
         arena->next = mark.next;

@@ -4,7 +4,7 @@
  * The first chunk comes from a pool, so that a call of ordinary size costs no heap allocation; a call that outgrows it
  * takes further chunks from the heap. An arena is used by one thread at a time and may be handed over whole: a loop
  * makes it, the writer may grow it, the same loop ends it. Only arena_init and arena_fini touch the pool, so a pool
- * belongs to one thread.
+ * belongs to one thread, but for its count of large chunks, which bounds what all its arenas hold together.
  *
  * A mark is a place to go back to: a transaction function may run twice, and before each run the arena goes back to
  * the mark taken after its request was decoded.
@@ -13,6 +13,7 @@
 #define ALLOD_ENGINE_ARENA_H
 
 #include <stdalign.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,9 @@ struct arena_chunk;
 struct arena_pool {
         struct arena_chunk *free; /* singly linked */
         size_t free_count;
-        size_t free_max; /* above this many, chunks go back to the heap */
+        size_t free_max;     /* above this many, chunks go back to the heap */
+        atomic_size_t large; /* bytes of chunks that no pool keeps, in all arenas of this one */
+        size_t large_max;    /* the cap on that; SIZE_MAX at first */
 };
 
 struct arena {
@@ -50,8 +53,9 @@ void arena_init(struct arena *arena, struct arena_pool *pool, size_t held_max);
 /* Frees everything; accepts a zeroed or finished arena. Thread: the pool's. */
 void arena_fini(struct arena *arena);
 
-/* Returns NULL when the heap is out or the cap would be passed. `size` 0 gives a valid pointer. The memory is not
- * cleared; it is aligned for any type and lives until the arena is reset before it or ends. */
+/* Returns NULL when the heap is out or a cap, the arena's or its pool's, would be passed. `size` 0 gives a valid
+ * pointer. The memory is not cleared; it is aligned for any type and lives until the arena is reset before it or ends.
+ */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* The same, cleared. */

@@ -95,6 +95,11 @@
 /* Bytes of requests that the open calls of one loop hold: 64 of the largest. */
 #define CALL_BODIES_MAX ((size_t)256 << 20)
 
+/* What all calls of one loop hold beyond 16 KiB each: 64 bodies of the largest in buffers that doubled their way there,
+ * and half as much again for what becomes of them. Above it a call that needs more is told that memory is out, while
+ * those of ordinary size go on. */
+#define CALLS_HELD_MAX ((size_t)768 << 20)
+
 /* Free calls kept by a loop, some 4 KiB each: as many as 40 busy connections have streams. */
 #define CALL_POOL_MAX 4096
 

@@ -196,6 +196,7 @@ enum result loop_open(struct loop *loop, struct store *store, struct log *log)
         *loop = (struct loop){.host = {.store = store, .log = log}};
         loop->host.loop = loop;
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
+        loop->host.arenas.large_max = CALLS_HELD_MAX;
         call_pool_init(&loop->host.calls);
         loop_update_time(loop);
         loop->host.start_ns = loop->now_ns;

@@ -109,6 +109,39 @@ static void test_reset(void **state)
         arena_fini(&arena);
 }
 
+/* What the arenas of one pool hold in large chunks never passes the pool's cap, whichever way they give it back; chunks
+ * of the ordinary size are not counted. */
+static void test_pool_cap(void **state)
+{
+        struct arena_pool pool;
+        struct arena arenas[3];
+        struct arena_mark mark;
+
+        (void)state;
+        arena_pool_init(&pool, 2);
+        pool.large_max = 500000;
+        arena_init(&arenas[0], &pool, CAP);
+        arena_init(&arenas[1], &pool, CAP);
+        arena_init(&arenas[2], &pool, CAP);
+        mark = arena_mark(&arenas[0]);
+        assert_non_null(arena_alloc(&arenas[0], 300000));
+        assert_null(arena_alloc(&arenas[1], 300000));
+        assert_non_null(arena_alloc(&arenas[1], 200000));
+        assert_null(arena_alloc(&arenas[2], 100000));
+        assert_non_null(arena_alloc(&arenas[2], 10000));
+        arena_reset(&arenas[0], mark);
+        assert_non_null(arena_alloc(&arenas[2], 100000));
+        heap_fail_at(1);
+        assert_null(arena_alloc(&arenas[0], 150000));
+        heap_fail_at(0);
+        assert_non_null(arena_alloc(&arenas[0], 150000));
+        arena_fini(&arenas[0]);
+        arena_fini(&arenas[1]);
+        arena_fini(&arenas[2]);
+        assert_int_equal(pool.large, 0);
+        arena_pool_fini(&pool);
+}
+
 /* Once a pool is warm, a call of ordinary size asks nothing of the heap; the pool keeps no more than it may. */
 static void test_pool(void **state)
 {
@@ -184,6 +217,7 @@ int main(void)
                 cmocka_unit_test(test_cap_holds),
                 cmocka_unit_test(test_grow),
                 cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_pool_cap),
                 cmocka_unit_test(test_pool),
                 cmocka_unit_test(test_heap_is_out),
                 cmocka_unit_test(test_text),
