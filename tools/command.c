@@ -69,8 +69,10 @@ static int print_help(const struct command *command)
         if (command->text != NULL) printf("\n%s\n", command->text);
         fputs("\nOptions:\n", stdout);
         for (const struct option_spec *option = command->options; option->name != NULL; option++) {
-                int width = printf("  --%s%s%s", option->name, option->value == NULL ? "" : " ",
-                                   option->value == NULL ? "" : option->value);
+                int width = printf("  --%s", option->name);
+
+                if (strcmp(option->name, "output") == 0) width += printf(", -o");
+                if (option->value != NULL) width += printf(" %s", option->value);
 
                 printf("%*s%s\n", width < 26 ? 26 - width : 1, "", option->help);
         }
@@ -78,40 +80,63 @@ static int print_help(const struct command *command)
         return EXIT_DONE;
 }
 
-/* One word that starts with "--". Returns how many words it took, 0 after saying what is wrong. */
+/* "-o", if the command has an output; else it is an argument like any other. */
+static bool is_output(const struct command *command, const char *word)
+{
+        return strcmp(word, "-o") == 0 && find_option(command, "output", strlen("output")) >= 0;
+}
+
+static bool is_repeated(const struct option_spec *option)
+{
+        size_t len = option->value == NULL ? 0 : strlen(option->value);
+
+        return len > 3 && strcmp(option->value + len - 3, "...") == 0;
+}
+
+/* Returns whether it could be kept, after saying what is wrong. */
+static bool keep_value(struct arguments *arguments, int index, const char *value)
+{
+        const struct option_spec *option = &arguments->command->options[index];
+
+        if (is_repeated(option) && arguments->repeated_count == COMMAND_REPEATS_MAX) {
+                command_misused(arguments->command, "--%s is given more than %d times.", option->name,
+                                COMMAND_REPEATS_MAX);
+                return false;
+        }
+        if (is_repeated(option))
+                arguments->repeated[arguments->repeated_count++] = value;
+        else if (arguments->values[index] != NULL) {
+                command_misused(arguments->command, "--%s is given twice.", option->name);
+                return false;
+        }
+        arguments->values[index] = value;
+        return true;
+}
+
+/* One word that starts with "--", or -o. Returns how many words it took, 0 after saying what is wrong. */
 static int take_option(struct arguments *arguments, int argc, char **argv)
 {
         const struct command *command = arguments->command;
-        const char *name = argv[0] + 2;
+        const char *name = is_output(command, argv[0]) ? "output" : argv[0] + 2;
         const char *equals = strchr(name, '=');
         size_t len = equals == NULL ? strlen(name) : (size_t)(equals - name);
         int index = find_option(command, name, len);
-        int taken = 1;
 
         if (index < 0) {
                 command_misused(command, "there is no option --%.*s.", (int)len, name);
                 return 0;
         }
-        if (arguments->values[index] != NULL) {
-                command_misused(command, "--%.*s is given twice.", (int)len, name);
-                return 0;
-        }
         if (command->options[index].value == NULL) {
-                if (equals != NULL) {
-                        command_misused(command, "--%.*s takes no value.", (int)len, name);
-                        return 0;
-                }
-                arguments->values[index] = "";
-        } else if (equals != NULL) {
-                arguments->values[index] = equals + 1;
-        } else if (argc < 2) {
-                command_misused(command, "--%s wants %s.", name, command->options[index].value);
+                if (equals == NULL) return keep_value(arguments, index, "");
+                command_misused(command, "--%.*s takes no value.", (int)len, name);
                 return 0;
-        } else {
-                arguments->values[index] = argv[1];
-                taken = 2;
         }
-        return taken;
+        if (equals != NULL) return keep_value(arguments, index, equals + 1);
+        if (argc < 2) {
+                command_misused(command, "%s wants %s.", argv[0], command->options[index].value);
+                return 0;
+        }
+        return keep_value(arguments, index, argv[1]) ? 2 : 0;
 }
 
 int command_run(const struct command *command, int argc, char **argv)
@@ -126,7 +151,7 @@ int command_run(const struct command *command, int argc, char **argv)
                 if (!has_ended && strcmp(argv[i], "--") == 0) {
                         has_ended = true;
                         i++;
-                } else if (!has_ended && strncmp(argv[i], "--", 2) == 0) {
+                } else if (!has_ended && (strncmp(argv[i], "--", 2) == 0 || is_output(command, argv[i]))) {
                         int taken = take_option(&arguments, argc - i, argv + i);
 
                         if (taken == 0) return EXIT_USAGE;

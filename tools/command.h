@@ -1,8 +1,8 @@
 /*
  * What a subcommand is, and the parsing and the help that all share.
  *
- * Options are long ones only (`--data DIR` or `--data=DIR`) and may stand anywhere after the subcommand; `--` ends
- * them.
+ * Options are long ones (`--data DIR` or `--data=DIR`), but for -o, which is --output, and may stand anywhere after the
+ * subcommand; `--` ends them. One option of a command at most may be given several times.
  */
 #ifndef ALLOD_TOOLS_COMMAND_H
 #define ALLOD_TOOLS_COMMAND_H
@@ -19,10 +19,11 @@ enum exit_code {
 
 #define COMMAND_OPTIONS_MAX   16
 #define COMMAND_ARGUMENTS_MAX 4
+#define COMMAND_REPEATS_MAX   64
 
 struct option_spec {
         const char *name;  /* without the dashes; NULL ends a list */
-        const char *value; /* "DIR"; NULL: it takes none */
+        const char *value; /* "DIR"; NULL: it takes none; "ID...": it may be given several times */
         const char *help;
 };
 
@@ -48,6 +49,8 @@ struct arguments {
                 *values[COMMAND_OPTIONS_MAX]; /* by index of the option; "" for one without a value; NULL: not given */
         const char *positional[COMMAND_ARGUMENTS_MAX];
         int count;
+        const char *repeated[COMMAND_REPEATS_MAX]; /* all values of the option that may be */
+        int repeated_count;
 };
 
 /* The option's value; NULL when it was not given. Naming one that the command does not have is a defect. */
@@ -64,6 +67,6 @@ int command_misused(const struct command *command, const char *format, ...) __at
 
 /* All subcommands, ended by a zeroed one. One list for each file. */
 extern const struct command init_commands[], serve_commands[], user_commands[], team_commands[], member_commands[],
-        key_commands[], stat_commands[];
+        key_commands[], stat_commands[], dump_commands[], restore_commands[], verify_commands[];
 
 #endif

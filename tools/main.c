@@ -9,7 +9,8 @@
 #include "tools/command.h"
 
 static const struct command *const all_commands[] = {
-        init_commands, serve_commands, user_commands, team_commands, member_commands, key_commands, stat_commands,
+        init_commands, serve_commands, user_commands, team_commands,   member_commands,
+        key_commands,  stat_commands,  dump_commands, verify_commands, restore_commands,
 };
 
 #define LISTS (sizeof all_commands / sizeof all_commands[0])

@@ -1,0 +1,128 @@
+"""allod dump, verify and restore, as a person runs them: files, pipes, exit codes, and what an interruption leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+ALLOD = os.environ.get("ALLOD", "build/allod")
+USER = "u:ee4988a7-48e2-44ae-81f5-178a44ebeb58"
+TEAM = "t:123e4567-e89b-12d3-a456-426614174000"
+
+
+def allod(*arguments, code=0, **options):
+    done = subprocess.run([ALLOD, *map(str, arguments)], capture_output=True, timeout=120, **options)
+    assert done.returncode == code, done.stderr.decode()
+    return done
+
+
+@pytest.fixture
+def store(tmp_path):
+    allod("init", "--data", tmp_path / "store", "--demo")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def dump(store, tmp_path):
+    allod("dump", "--data", store, "-o", tmp_path / "dump")
+    return tmp_path / "dump"
+
+
+def root_hash(path):
+    return json.loads(allod("verify", path, "--json").stdout)["root_hash"]
+
+
+def test_round_trip(dump, tmp_path):
+    """What was restored gives a dump with the same root hash, and a server on it knows the key of before."""
+    allod("restore", dump, "--data", tmp_path / "new")
+    allod("dump", "--data", tmp_path / "new", "-o", tmp_path / "again")
+    assert root_hash(dump) == root_hash(tmp_path / "again")
+    assert b"Demo team" in allod("team", "list", "--data", tmp_path / "new").stdout
+
+
+def test_pipe(store, tmp_path):
+    """Standard output and standard input do as well as files, and what is told does not get between."""
+    written = allod("dump", "--data", store)
+    assert b"root hash" in written.stderr
+    assert b"as they were written" in allod("verify", "-", input=written.stdout).stdout
+    allod("restore", "-", "--data", tmp_path / "new", input=written.stdout)
+    assert (tmp_path / "new" / "data.mdb").exists()
+
+
+def test_owners(store, tmp_path):
+    """--owner may be given several times; one that does not exist or is no owner is refused, and no file is left."""
+    allod("dump", "--data", store, "--owner", USER, "-o", tmp_path / "one")
+    told = json.loads(allod("dump", "--data", store, "--owner", USER, "--owner=" + TEAM, "-o", tmp_path / "two", "--json").stdout)
+    assert told["owners"] == 2
+    assert json.loads(allod("verify", tmp_path / "one", "--json").stdout)["owners"] == 1
+    allod("dump", "--data", store, "--owner", "x:1", "-o", tmp_path / "none", code=2)
+    missing = allod("dump", "--data", store, "--owner", "u" + TEAM[1:], "-o", tmp_path / "none", code=1)
+    assert b"there is no u:" in missing.stderr
+    assert sorted(os.listdir(tmp_path)) == ["one", "store", "two"]
+
+
+def test_damaged(dump, tmp_path):
+    """verify names the owner and exits with 3; restore refuses, and leaves nothing."""
+    data = bytearray(dump.read_bytes())
+    data[data.index(b"C") + 100] ^= 1
+    dump.write_bytes(data)
+    told = allod("verify", dump, code=3).stdout.decode()
+    assert told.startswith(("u:", "t:")) and "offset" in told
+    faults = json.loads(allod("verify", dump, "--json", code=3).stdout)["faults"]
+    assert len(faults) == 1 and faults[0]["owner"] in (USER, TEAM)
+    allod("restore", dump, "--data", tmp_path / "new", code=1)
+    assert not (tmp_path / "new").exists()
+    allod("verify", tmp_path / "absent", code=1)
+
+
+def test_failed_dump_leaves_the_old_one(store, dump, tmp_path):
+    """The name belongs to a whole dump: what fails does not touch it."""
+    before = dump.read_bytes()
+    allod("dump", "--data", store, "--owner", "u" + TEAM[1:], "-o", dump, code=1)
+    assert dump.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["dump", "store"]
+
+
+def test_dry_run(dump, store, tmp_path):
+    """A dry run says what is in the dump and whether the place is free, and makes nothing."""
+    assert b"The dump is whole" in allod("restore", dump, "--data", tmp_path / "new", "--dry-run").stdout
+    assert not (tmp_path / "new").exists()
+    assert b"already" in allod("restore", dump, "--data", store, "--dry-run", code=1).stderr
+
+
+def restore_halfway(dump, place):
+    """A restore that has begun and waits for the second half of its dump."""
+    data = dump.read_bytes()
+    child = subprocess.Popen([ALLOD, "restore", "-", "--data", place], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdin.write(data[:len(data) // 2])
+    child.stdin.flush()
+    bound = time.monotonic() + 60
+    while not (place / "unfinished" / "lock").exists():
+        assert time.monotonic() < bound and child.poll() is None
+        time.sleep(0.01)
+    return child
+
+
+def test_interrupted_restore(dump, tmp_path):
+    """SIGINT leaves nothing."""
+    place = tmp_path / "new"
+    child = restore_halfway(dump, place)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1 and b"interrupted" in errors
+    assert not place.exists()
+
+
+def test_killed_restore(dump, tmp_path):
+    """After kill -9 there is no store, which is said; and the next restore makes one."""
+    place = tmp_path / "new"
+    child = restore_halfway(dump, place)
+    child.kill()
+    child.communicate(timeout=60)
+    assert not (place / "data.mdb").exists()
+    assert b"interrupted" in allod("stat", "--data", place, code=1).stderr
+    allod("restore", dump, "--data", place)
+    assert sorted(set(os.listdir(place)) - {"lock", "lock.mdb", "reserve"}) == ["data.mdb"]

@@ -1,0 +1,107 @@
+#include "tools/progress.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* A person sees ten steps a second as motion; a log file needs few lines. */
+#define BAR_PERIOD_NS  (SECOND_NS / 10)
+#define LINE_PERIOD_NS (10 * SECOND_NS)
+
+#define BAR_WIDTH 24
+
+static volatile sig_atomic_t is_interrupted;
+
+static void note_signal(int number)
+{
+        (void)number;
+        is_interrupted = 1;
+}
+
+/* A second signal ends the process as it always does. */
+static void catch_signals(void)
+{
+        struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
+
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+}
+
+bool progress_is_interrupted(void)
+{
+        return is_interrupted != 0;
+}
+
+static int64_t now_ns(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+const char *size_text(uint64_t size, char out[SIZE_TEXT_SIZE])
+{
+        static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+        double shown = (double)size;
+        unsigned unit = 0;
+
+        while (shown >= 1000 && unit < sizeof units / sizeof units[0] - 1) {
+                shown /= 1024;
+                unit++;
+        }
+        snprintf(out, SIZE_TEXT_SIZE, unit == 0 || shown >= 100 ? "%.0f %s" : "%.1f %s", shown, units[unit]);
+        return out;
+}
+
+static void show(const struct progress *progress, int64_t took_ns)
+{
+        uint64_t rate = took_ns <= 0 ? 0 : (uint64_t)((double)progress->done * (double)SECOND_NS / (double)took_ns);
+        char done[SIZE_TEXT_SIZE], total[SIZE_TEXT_SIZE], speed[SIZE_TEXT_SIZE];
+        char bar[BAR_WIDTH + 1];
+
+        size_text(progress->done, done);
+        size_text(rate, speed);
+        if (progress->total == 0 || progress->done > progress->total) {
+                fprintf(stderr, "%s  %s, %s/s", progress->what, done, speed);
+                return;
+        }
+        for (unsigned i = 0; i < BAR_WIDTH; i++)
+                bar[i] = i * progress->total < progress->done * BAR_WIDTH ? '#' : '.';
+        bar[BAR_WIDTH] = '\0';
+        fprintf(stderr, "%s [%s]  %s of %s, %s/s", progress->what, bar, done, size_text(progress->total, total), speed);
+        if (rate > 0) fprintf(stderr, ", %" PRIu64 " s left", (progress->total - progress->done) / rate);
+}
+
+void progress_start(struct progress *progress, const char *what, uint64_t total)
+{
+        *progress = (struct progress){.what = what, .total = total, .is_terminal = isatty(STDERR_FILENO) == 1};
+        progress->start_ns = progress->shown_ns = now_ns();
+        catch_signals();
+}
+
+void progress_add(struct progress *progress, uint64_t count)
+{
+        int64_t now = now_ns();
+
+        progress->done += count;
+        if (now - progress->shown_ns < (progress->is_terminal ? BAR_PERIOD_NS : LINE_PERIOD_NS)) return;
+        progress->shown_ns = now;
+        if (progress->is_terminal) fputs("\r\033[K", stderr);
+        show(progress, now - progress->start_ns);
+        if (!progress->is_terminal) fputc('\n', stderr);
+        progress->is_shown = progress->is_terminal;
+        fflush(stderr);
+}
+
+void progress_end(struct progress *progress)
+{
+        if (progress->is_shown) fputs("\r\033[K", stderr);
+        progress->is_shown = false;
+        fflush(stderr);
+}

@@ -1,0 +1,39 @@
+/*
+ * How long work goes on, for whoever waits: a bar on a terminal, a line every ten seconds elsewhere, on standard error.
+ *
+ *      Reading [##########..............]  412 MiB of 1.0 GiB, 96 MiB/s, 6 s left
+ *
+ * And how it is stopped: SIGINT and SIGTERM are noted, so that the command can clean up what it began.
+ */
+#ifndef ALLOD_TOOLS_PROGRESS_H
+#define ALLOD_TOOLS_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+        const char *what; /* "Reading" */
+        uint64_t total;   /* bytes; 0: unknown */
+        uint64_t done;    /* bytes */
+        int64_t start_ns;
+        int64_t shown_ns; /* when it was last shown */
+        bool is_terminal;
+        bool is_shown; /* a bar stands on the terminal's line */
+};
+
+/* From now on signals are noted too. */
+void progress_start(struct progress *progress, const char *what, uint64_t total);
+
+void progress_add(struct progress *progress, uint64_t count);
+
+/* Takes the bar away. */
+void progress_end(struct progress *progress);
+
+/* Whether somebody wants this to stop. */
+bool progress_is_interrupted(void);
+
+/* "1.0 GiB", for people. */
+#define SIZE_TEXT_SIZE 24
+const char *size_text(uint64_t size, char out[SIZE_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,86 @@
+#include "engine/restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/admin.h"
+#include "tools/dump_file.h"
+
+#define ARENA_MAX ((size_t)1 << 20)
+
+static const struct option_spec options[] = {
+        ADMIN_OPTIONS,
+        {"dry-run", NULL, "read the dump and look at the place, but make nothing"},
+        {"keep-revoked-from", "DIR", "keys that are revoked in this store stay revoked"},
+        {0},
+};
+
+static const char text[] = "DIR is made if it is absent, and must be empty. The store is built in DIR/unfinished, read "
+                           "back and compared with\nthe dump, and then put into its place: whatever happens, there is "
+                           "a whole store or none. FILE `-` is standard\ninput. Page tokens from before end in an "
+                           "error.";
+
+static int tell(const struct arguments *arguments, const struct restore *restore)
+{
+        char hash[HASH_TEXT_SIZE];
+        struct json_write json;
+        struct arena arena;
+        struct bytes json_text;
+        enum result r;
+
+        hash_text(restore->root_hash, hash);
+        if (argument_option(arguments, "json") == NULL) {
+                fputs(restore->is_dry ? "The dump is whole: " : "Restored ", stdout);
+                dump_counts_print(stdout, &restore->counts);
+                if (restore->revoked_dir != NULL)
+                        printf("Looked at %" PRIu64 " keys revoked in %s.\n", restore->revoked_count,
+                               restore->revoked_dir);
+                printf("Root hash %s.\n", hash);
+                return EXIT_DONE;
+        }
+        arena_init(&arena, NULL, ARENA_MAX);
+        json_write_init(&json, &arena, 1024);
+        json_write_object_begin(&json);
+        json_write_name(&json, "dry_run");
+        json_write_bool(&json, restore->is_dry);
+        dump_counts_write(&json, &restore->counts);
+        json_write_name(&json, "root_hash");
+        json_write_text(&json, hash);
+        json_write_object_end(&json);
+        r = json_write_finish(&json, &json_text);
+        if (r == R_OK) printf("%.*s\n", (int)json_text.len, (const char *)json_text.data);
+        arena_fini(&arena);
+        return r == R_OK ? EXIT_DONE : command_failed(arguments->command, "out of memory.");
+}
+
+static int run(const struct arguments *arguments)
+{
+        const struct command *command = arguments->command;
+        struct restore restore = {
+                .options = {.dir = admin_data_dir(arguments)},
+                .revoked_dir = argument_option(arguments, "keep-revoked-from"),
+                .is_dry = argument_option(arguments, "dry-run") != NULL,
+                .read = dump_source_read,
+        };
+        struct dump_source source;
+        enum result r;
+        int code;
+
+        if (restore.options.dir == NULL) return EXIT_USAGE;
+        code = dump_source_open(command, arguments->positional[0], "Restoring", &source);
+        if (code != EXIT_DONE) return code;
+        restore.context = &source;
+        r = restore_run(&restore);
+        dump_source_close(&source);
+        if (r == R_CANCELED) return command_failed(command, "interrupted; nothing is left of it.");
+        if (r == R_IO && source.error != 0)
+                return command_failed(command, "cannot read %s: %s.", arguments->positional[0], strerror(source.error));
+        if (r != R_OK) return command_failed(command, "%s.", restore.why);
+        return tell(arguments, &restore);
+}
+
+const struct command restore_commands[] = {
+        {"restore", NULL, "FILE", 1, 1, "Make a store of a dump", text, options, run, NULL},
+        {0},
+};

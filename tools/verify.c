@@ -1,0 +1,141 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/admin.h"
+#include "tools/dump_file.h"
+
+/* Faults of a report in JSON; more of them are counted only. */
+#define ARENA_MAX ((size_t)16 << 20)
+
+static const struct option_spec options[] = {
+        {"json", NULL, "print JSON"},
+        {0},
+};
+
+static const char text[] = "Reads all of FILE (`-`: standard input) and needs no store. Each fault is told with the "
+                           "owner and the offset. Exits with\n3 if there is any.";
+
+/* What was found, told as it is found, or kept for one JSON object. */
+struct report {
+        bool is_json;
+        struct json_write json;
+        uint64_t fault_count;
+};
+
+static void tell_fault(struct report *report, const struct dump_fault *fault)
+{
+        char line[DUMP_FAULT_LINE_SIZE], owner[OWNER_TEXT_SIZE];
+
+        report->fault_count++;
+        if (!report->is_json) {
+                dump_fault_line(fault, line);
+                printf("%s\n", line);
+                return;
+        }
+        json_write_object_begin(&report->json);
+        if (fault->has_owner) {
+                json_write_name(&report->json, "owner");
+                json_write_text(&report->json, owner_text(fault->owner, owner));
+        }
+        json_write_name(&report->json, "offset");
+        json_write_uint64(&report->json, fault->offset);
+        json_write_name(&report->json, "text");
+        json_write_text(&report->json, fault->text);
+        json_write_object_end(&report->json);
+}
+
+/* Reads on behind faults where that can be. R_ABSENT: to the end. */
+static enum result read_all(struct dump_reader *reader, struct report *report, struct progress *progress)
+{
+        struct dump_header header;
+        struct dump_chunk chunk;
+        enum result r = dump_reader_header(reader, &header);
+
+        if (r == R_OK) {
+                do {
+                        r = dump_reader_next(reader, &chunk);
+                        if (r != R_CORRUPT) continue;
+                        progress_end(progress);
+                        tell_fault(report, dump_reader_fault(reader));
+                } while (r == R_OK || (r == R_CORRUPT && dump_reader_can_go_on(reader)));
+        } else if (r == R_CORRUPT || r == R_FORMAT) {
+                tell_fault(report, dump_reader_fault(reader));
+        }
+        return r == R_FORMAT ? R_CORRUPT : r;
+}
+
+static void tell_end(const struct dump_reader *reader, struct report *report, bool is_whole)
+{
+        const struct dump_counts *counts = dump_reader_counts(reader);
+        char hash[HASH_TEXT_SIZE], size[SIZE_TEXT_SIZE];
+
+        if (is_whole) hash_text(dump_reader_root_hash(reader), hash);
+        if (report->is_json) {
+                json_write_array_end(&report->json);
+                dump_counts_write(&report->json, counts);
+                if (is_whole) json_write_name(&report->json, "root_hash");
+                if (is_whole) json_write_text(&report->json, hash);
+                json_write_object_end(&report->json);
+                return;
+        }
+        fputs("Checked ", stdout);
+        dump_counts_print(stdout, counts);
+        if (is_whole)
+                printf("All %s are as they were written; root hash %s.\n", size_text(counts->size, size), hash);
+        else
+                printf("%" PRIu64 " faults.\n", report->fault_count);
+}
+
+static int explain(const struct command *command, const struct dump_source *source, enum result r)
+{
+        if (r == R_CANCELED) return command_failed(command, "interrupted.");
+        if (r == R_IO && source->error != 0)
+                return command_failed(command, "cannot read: %s.", strerror(source->error));
+        return command_failed(command, "%s.", result_text(r));
+}
+
+static int verify(const struct command *command, struct dump_source *source, struct report *report, struct arena *arena)
+{
+        struct dump_reader *reader;
+        struct bytes json_text;
+        enum result r;
+
+        if (dump_reader_open(dump_source_read, source, &reader) != R_OK)
+                return command_failed(command, "out of memory.");
+        json_write_init(&report->json, arena, 1024);
+        json_write_object_begin(&report->json);
+        json_write_name(&report->json, "faults");
+        json_write_array_begin(&report->json);
+        r = read_all(reader, report, &source->progress);
+        progress_end(&source->progress);
+        if (r == R_ABSENT || r == R_CORRUPT) tell_end(reader, report, report->fault_count == 0);
+        dump_reader_close(reader);
+        if (r != R_ABSENT && r != R_CORRUPT) return explain(command, source, r);
+        if (report->is_json) {
+                if (json_write_finish(&report->json, &json_text) != R_OK)
+                        return command_failed(command, "out of memory.");
+                printf("%.*s\n", (int)json_text.len, (const char *)json_text.data);
+        }
+        return report->fault_count == 0 ? EXIT_DONE : EXIT_FOUND_WRONG;
+}
+
+static int run(const struct arguments *arguments)
+{
+        struct report report = {.is_json = argument_option(arguments, "json") != NULL};
+        struct dump_source source;
+        struct arena arena;
+        int code = dump_source_open(arguments->command, arguments->positional[0], "Checking", &source);
+
+        if (code != EXIT_DONE) return code;
+        arena_init(&arena, NULL, ARENA_MAX);
+        code = verify(arguments->command, &source, &report, &arena);
+        arena_fini(&arena);
+        dump_source_close(&source);
+        return code;
+}
+
+const struct command verify_commands[] = {
+        {"verify", NULL, "FILE", 1, 1, "Check a dump", text, options, run, NULL},
+        {0},
+};
