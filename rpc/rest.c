@@ -14,7 +14,8 @@
 
 /* ---- Answers ---- */
 
-#define FIELDS_MAX 4
+#define FIELDS_MAX    4
+#define NAME_ECHO_MAX 80 /* bytes of a parameter that is not ours */
 
 static const struct field json_type = {{(const uint8_t *)"content-type", 12},
                                        {(const uint8_t *)"application/json", 16}};
@@ -327,6 +328,13 @@ static const char **place_of(enum rest_shape shape, struct rest_query *query, co
         return NULL;
 }
 
+static enum result refuse_parameter(struct call *call, const char *name)
+{
+        size_t len = utf8_valid_len(bytes_of(name, strnlen(name, NAME_ECHO_MAX)));
+
+        return fault_set(&call->fault, R_BAD_ARGUMENT, "The query parameter %.*s is not known here.", (int)len, name);
+}
+
 static enum result read_query(struct call *call, struct rest_query *query)
 {
         struct bytes rest = call->rest.query;
@@ -343,9 +351,7 @@ static enum result read_query(struct call *call, struct rest_query *query)
                 if (r == R_BAD_ARGUMENT) fault_set(&call->fault, r, "The query has a broken escape.");
                 if (r != R_OK) return r;
                 place = place_of(call->rest.shape, query, name);
-                if (place == NULL)
-                        return fault_set(&call->fault, R_BAD_ARGUMENT, "The query parameter %.80s is not known here.",
-                                         name);
+                if (place == NULL) return refuse_parameter(call, name);
                 if (*place != NULL) return fault_field(&call->fault, name, "must be given once");
                 *place = value;
         }

@@ -375,6 +375,14 @@ def test_bad_page(web, many, path, query):
     assert query.split("=")[0] in answer.error()
 
 
+@pytest.mark.parametrize("length", range(76, 82))
+def test_long_unknown_parameter(web, own, length):
+    """Its name is cut between characters: the answer is JSON in UTF-8."""
+    answer = web("GET", f"/app?{'x' * length}%E2%82%AC%C3%A9=1", own)
+    assert answer.status == 400
+    assert "x" * 70 in answer.error()
+
+
 @pytest.mark.parametrize("status", ["X", "queued", "JOB_STATUS_QUEUED", "UNSPECIFIED", "IN_QUEUE,RUNNING", "1"])
 def test_bad_status(web, many, status):
     headers, apps, _ = many
