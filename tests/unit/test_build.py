@@ -55,3 +55,22 @@ def test_banned_function_does_not_compile(tmp_path, name):
 def test_other_functions_compile(tmp_path):
     answer = compile_with_bans(tmp_path, "snprintf")
     assert answer.returncode == 0, answer.stderr
+
+
+CMOCKA = """[==========] Running {ran} test(s).
+[==========] {ran} test(s) run.
+[  PASSED  ] {passed} test(s).
+[  SKIPPED ] {skipped} test(s), listed below:
+"""
+
+
+@pytest.mark.parametrize("passed, skipped, failed", [(2, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)])
+def test_run_counts(tmp_path, passed, skipped, failed):
+    """A test that was skipped has neither passed nor failed; one that is in no line has failed."""
+    program = tmp_path / "program"
+    text = CMOCKA.format(ran=passed + skipped + failed, passed=passed, skipped=skipped)
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {failed}\n")
+    program.chmod(0o755)
+    answer = subprocess.run([f"{ROOT}/tests/run", str(program)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == (1 if failed else 0)
+    assert answer.stdout.splitlines()[-1] == f"{passed} passed, {failed} failed"
