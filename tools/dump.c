@@ -16,9 +16,10 @@ static const struct option_spec options[] = {
         {0},
 };
 
-static const char text[] = "What is written is one moment of the store, and all that is needed to make it anew: users, "
-                           "keys, teams, apps,\njobs. FILE gets its name only when it is whole and on disk. "
-                           "`allod verify FILE` checks it, `allod restore` makes a\nstore of it.";
+static const char text[] =
+        "What is written is one moment of the store, and all that is needed to make it anew: users, "
+        "keys, teams, apps,\njobs. FILE gets its name only when it is whole and on disk. "
+        "`allod verify FILE` checks it, `allod restore` makes a\nstore of it. No server may hold the store.";
 
 static int parse_owners(const struct arguments *arguments, struct owner owners[COMMAND_REPEATS_MAX])
 {

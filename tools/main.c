@@ -31,8 +31,9 @@ static int print_help(FILE *out)
         }
         fputs("\n`allod COMMAND --help` tells more. Exit codes: 0 done, 1 failed, 2 bad usage, 3 found something "
               "wrong.\n"
-              "Commands on a store work with a running server and without one; --data DIR or the environment variable\n"
-              "ALLOD_DATA says where the store is. USER, OWNER, TEAM and KEY are ids (UUIDs).\n",
+              "Commands on a store work with a running server and without one, but for dump. --data DIR or the "
+              "environment\n"
+              "variable ALLOD_DATA says where the store is. USER, OWNER, TEAM and KEY are ids (UUIDs).\n",
               out);
         return out == stdout ? EXIT_DONE : EXIT_USAGE;
 }
