@@ -70,6 +70,22 @@
 /* Sockets taken from a listener in one turn, so that a flood of them does not keep loop 0 from its own. */
 #define ACCEPTS_PER_TURN 64
 
+/* ---- TLS ---- */
+
+/* What a client may send before its handshake is done: a hello of some 2 KiB, and a chain of certificates. */
+#define TLS_HANDSHAKE_LEN_MAX ((size_t)64 << 10)
+#define TLS_CLIENT_CHAIN_MAX  (32 << 10) /* a dozen certificates; each is parsed and verified */
+#define TLS_CLIENT_DEPTH_MAX  8
+
+/* A file of certificates or a key. It also bounds what a handshake answers at once: our chain, and the names of the
+ * clients' authorities; with tickets and alerts beside them. */
+#define TLS_FILE_MAX   ((size_t)64 << 10)
+#define TLS_ANSWER_MAX (2 * TLS_FILE_MAX + ((size_t)16 << 10))
+
+/* How long a session can be resumed, and how long a key seals its tickets: each opens for two turns. */
+#define TLS_SESSION_SECONDS 3600
+#define TLS_TICKET_TURN_MS  3600000
+
 /* ---- Times ---- */
 
 #define HEAD_MS    10000  /* from accept or a head's first byte to its last: slower than any honest path */

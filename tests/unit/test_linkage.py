@@ -61,6 +61,7 @@ LIBRARIES = {
     "lmdb.h": {"engine/lmdb"},
     "nghttp2/nghttp2.h": {"rpc/h2", "rpc/h2_stream", "rpc/client"},
     "llhttp.h": {"rpc/h1"},
+    "openssl/ssl.h": {"rpc/tls", "rpc/tls_context", "rpc/tls_tickets"},
     "zstd.h": {"engine/dump_frame"},
 }
 
