@@ -8,6 +8,7 @@
 #include "rpc/carrier.h"
 #include "rpc/h1.h"
 #include "rpc/log.h"
+#include "rpc/tls.h"
 
 #define NS_PER_MS 1000000
 
@@ -31,6 +32,10 @@ struct conn {
         uv_poll_t poll;
         struct peer peer;
         bool has_eof; /* the peer will send no more */
+
+        /* encryption */
+        struct tls_context *tls_context; /* until it has arrived */
+        struct tls *tls;                 /* NULL: none */
 
         /* bytes */
         struct carrier *carrier;         /* NULL until the first bytes have chosen */
@@ -68,6 +73,9 @@ static void conn_close(struct conn *conn)
         conn->state = CONN_CLOSED;
         if (conn->carrier != NULL) conn->carrier->ops->free(conn->carrier);
         conn->carrier = NULL;
+        if (conn->tls != NULL) loop->records.len = 0; /* nobody else's */
+        tls_free(conn->tls);
+        conn->tls = NULL;
         free(conn->unsent);
         conn->unsent = NULL;
         if (conn->is_dirty) {
@@ -92,18 +100,6 @@ static void log_end_of(struct conn *conn, const char *why)
         log_text(&line, "peer", conn->peer.text);
         log_text(&line, "why", why);
         log_end(&line);
-}
-
-/* All is written: say so, and wait for the peer to have read it. */
-static void conn_linger(struct conn *conn)
-{
-        if (conn->carrier->complaint != NULL) log_end_of(conn, conn->carrier->complaint);
-        if (conn->has_eof || shutdown(conn->fd, SHUT_WR) != 0) {
-                conn_close(conn);
-                return;
-        }
-        conn->state = CONN_LINGERING;
-        conn->phase_ns = conn->loop->now_ns;
 }
 
 /* ---- Writing ---- */
@@ -172,27 +168,75 @@ static enum result write_new(struct conn *conn, struct bytes bytes)
         return R_OK;
 }
 
+/* As records, behind those that reading has left. */
+static enum result encrypt(struct conn *conn, struct bytes *bytes)
+{
+        struct output *records = &conn->loop->records;
+        enum result r = tls_write(conn->tls, *bytes, records);
+
+        *bytes = bytes_of(records->data, records->len);
+        records->len = 0;
+        return r;
+}
+
+/* What is to be sent next; empty: nothing. Valid until the next call for any connection of the loop. */
+static enum result produce(struct conn *conn, struct bytes *bytes)
+{
+        struct output *output = &conn->loop->output;
+
+        output->len = 0;
+        if (conn->carrier != NULL) conn->carrier->ops->produce(conn->carrier, output);
+        *bytes = bytes_of(output->data, output->len);
+        return conn->tls == NULL ? R_OK : encrypt(conn, bytes);
+}
+
 /* Write until nothing is left or the socket is full. */
 static enum result write_all(struct conn *conn)
 {
-        struct output *output = &conn->loop->output;
         enum result r = write_unsent(conn);
 
         while (r == R_OK && conn->unsent == NULL) {
-                output->len = 0;
-                conn->carrier->ops->produce(conn->carrier, output);
-                if (output->len == 0) return R_OK;
-                r = write_new(conn, bytes_of(output->data, output->len));
+                struct bytes bytes;
+
+                r = produce(conn, &bytes);
+                if (bytes.len == 0) return r;
+                if (r == R_OK) r = write_new(conn, bytes);
         }
         return r;
 }
 
+/* The notice that our side has ended, or the alert that says why. If the socket is full, the peer does without. */
+static void end_tls(struct conn *conn)
+{
+        struct output *records = &conn->loop->records;
+        size_t taken;
+
+        tls_end(conn->tls, records);
+        if (records->len > 0 && socket_write(conn, bytes_of(records->data, records->len), &taken) != R_OK)
+                conn->has_eof = true;
+        records->len = 0;
+}
+
+/* All is written: say so, and wait for the peer to have read it. */
+static void conn_linger(struct conn *conn)
+{
+        if (conn->carrier != NULL && conn->carrier->complaint != NULL) log_end_of(conn, conn->carrier->complaint);
+        if (conn->tls != NULL) end_tls(conn);
+        if (conn->has_eof || shutdown(conn->fd, SHUT_WR) != 0) {
+                conn_close(conn);
+                return;
+        }
+        conn->state = CONN_LINGERING;
+        conn->phase_ns = conn->loop->now_ns;
+}
+
 static void conn_flush(struct conn *conn)
 {
-        if (conn->state == CONN_OPEN && conn->carrier != NULL) {
+        if (conn->state == CONN_OPEN && (conn->carrier != NULL || conn->tls != NULL)) {
                 if (write_all(conn) != R_OK)
                         conn_close(conn);
-                else if (conn->unsent == NULL && conn->carrier->ops->is_finished(conn->carrier))
+                else if (conn->unsent == NULL && conn->carrier != NULL &&
+                         conn->carrier->ops->is_finished(conn->carrier))
                         conn_linger(conn);
         }
         update_events(conn);
@@ -257,9 +301,8 @@ static void take_first(struct conn *conn, struct bytes bytes)
         conn->carrier->ops->receive(conn->carrier, bytes);
 }
 
-static void take(struct conn *conn, struct bytes bytes)
+static void take_plain(struct conn *conn, struct bytes bytes)
 {
-        if (conn->state == CONN_LINGERING) return;
         if (conn->carrier == NULL)
                 take_first(conn, bytes);
         else
@@ -273,6 +316,53 @@ static void take_eof(struct conn *conn)
                 conn_close(conn);
         else
                 conn->carrier->ops->end_input(conn->carrier);
+}
+
+/* For logs and the change log: whom the certificate names, behind the address. */
+static void name_client(struct conn *conn)
+{
+        size_t len = strlen(conn->peer.text);
+        char name[PEER_SIZE];
+
+        if (tls_peer_name(conn->tls, name, sizeof name))
+                snprintf(conn->peer.text + len, sizeof conn->peer.text - len, ",cn=%s", name);
+}
+
+/* It ends without an answer to what is under way. */
+static void break_tls(struct conn *conn)
+{
+        log_end_of(conn, tls_why(conn->tls));
+        if (conn->carrier != NULL) conn->carrier->ops->free(conn->carrier);
+        conn->carrier = NULL;
+        conn_linger(conn);
+}
+
+static void take_encrypted(struct conn *conn, struct bytes bytes)
+{
+        struct loop *loop = conn->loop;
+        enum result r;
+        size_t len;
+
+        do {
+                r = tls_read(conn->tls, &bytes, loop->plain_buffer, READ_SIZE, &len, &loop->records);
+                if (len > 0 && conn->carrier == NULL) {
+                        name_client(conn);
+                        if (!choose_carrier(conn, tls_is_h2(conn->tls))) conn_close(conn);
+                }
+                if (len > 0 && conn->carrier != NULL)
+                        conn->carrier->ops->receive(conn->carrier, bytes_of(loop->plain_buffer, len));
+        } while (r == R_OK && len > 0 && conn->state == CONN_OPEN);
+        if (r == R_ABSENT) take_eof(conn);
+        if (r == R_IO) break_tls(conn);
+}
+
+static void take(struct conn *conn, struct bytes bytes)
+{
+        if (conn->state == CONN_LINGERING) return;
+        if (conn->tls == NULL)
+                take_plain(conn, bytes);
+        else
+                take_encrypted(conn, bytes);
 }
 
 static void conn_read(struct conn *conn)
@@ -309,17 +399,31 @@ static void on_poll_cb(uv_poll_t *handle, int status, int events)
 
 /* ---- Beginning ---- */
 
+/* It does not even begin. */
+static void forget(struct conn *conn)
+{
+        struct loop *loop = conn->loop;
+
+        close(conn->fd);
+        tls_free(conn->tls);
+        tls_context_unref(conn->tls_context);
+        free(conn);
+        atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+}
+
 static void on_arrival_cb(struct completion *arrival)
 {
         struct conn *conn = (struct conn *)((char *)arrival - offsetof(struct conn, arrival));
         struct loop *loop = conn->loop;
 
-        if (loop->host.is_draining || uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
-                close(conn->fd);
-                free(conn);
-                atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+        if (conn->tls_context != NULL) conn->tls = tls_new(conn->tls_context);
+        if (loop->host.is_draining || (conn->tls_context != NULL && conn->tls == NULL) ||
+            uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
+                forget(conn);
                 return;
         }
+        tls_context_unref(conn->tls_context);
+        conn->tls_context = NULL;
         conn->poll.data = conn;
         conn->next = loop->conns;
         if (loop->conns != NULL) loop->conns->previous = conn;
@@ -330,7 +434,7 @@ static void on_arrival_cb(struct completion *arrival)
         update_events(conn);
 }
 
-enum result conn_new(struct loop *loop, int fd, const struct peer *peer)
+enum result conn_new(struct loop *loop, int fd, const struct peer *peer, struct tls_context *tls)
 {
         struct conn *conn = calloc(1, sizeof *conn);
 
@@ -338,6 +442,7 @@ enum result conn_new(struct loop *loop, int fd, const struct peer *peer)
         conn->loop = loop;
         conn->fd = fd;
         conn->peer = *peer;
+        conn->tls_context = tls == NULL ? NULL : tls_context_ref(tls);
         conn->arrival.run = on_arrival_cb;
         atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
         host_post(&loop->host, &conn->arrival);
@@ -403,6 +508,8 @@ static void run_out_of_patience(struct conn *conn)
         }
         if (conn->state == CONN_OPEN && conn->unsent != NULL)
                 log_end_of(conn, complaints[CARRIER_SENDING]);
+        else if (conn->state == CONN_OPEN && conn->tls != NULL && !tls_is_open(conn->tls))
+                log_end_of(conn, "no TLS handshake in time");
         else if (conn->state == CONN_OPEN && conn->phase != CARRIER_IDLE && conn->phase != CARRIER_BUSY)
                 log_end_of(conn, complaints[conn->phase]);
         conn_close(conn);

@@ -4,6 +4,9 @@
  * turn. Only what the socket does not take is kept, and while there is any nothing is read and nothing produced: a peer
  * that does not read costs WRITE_SIZE.
  *
+ * With TLS both ways lead through tls.h: what was read is decrypted before a carrier sees it, and what a turn produced
+ * goes out as few records. ALPN then chooses the carrier.
+ *
  *      OPEN --> LINGERING --> CLOSED      after the last answer our side is shut, and what still comes is thrown away,
  *        \____________________^           because a reset would take the answer from the peer's hands
  *
@@ -13,9 +16,11 @@
 #define ALLOD_RPC_CONN_H
 
 #include "rpc/loop.h"
+#include "rpc/tls_context.h"
 
-/* Take the socket, which does not block, to `loop`. R_NO_MEMORY: `fd` is still the caller's. Thread: any. */
-enum result conn_new(struct loop *loop, int fd, const struct peer *peer) MUST_USE;
+/* Take the socket, which does not block, to `loop`. `tls` NULL: its bytes are not encrypted; else the connection holds it.
+ * R_NO_MEMORY: `fd` is still the caller's. Thread: any. */
+enum result conn_new(struct loop *loop, int fd, const struct peer *peer, struct tls_context *tls) MUST_USE;
 
 /* For the loop. */
 void conn_flush_dirty(struct loop *loop);

@@ -308,7 +308,7 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
         /* All answers of a turn are one write: there is nothing that Nagle's algorithm could gather. */
         else if (address->ss_family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
                 why = "the connection broke"; /* it was reset while it waited */
-        else if (conn_new(loop, fd, &peer) != R_OK)
+        else if (conn_new(loop, fd, &peer, listener->tls) != R_OK)
                 why = "no memory";
         if (why == NULL) return;
         log_refusal(listener, peer.text, why);
@@ -363,9 +363,16 @@ enum result listen_start(struct listener *listener, enum plane plane, struct loo
         return uv_poll_start(&listener->poll, UV_READABLE, on_connection_cb) == 0 ? R_OK : R_IO;
 }
 
+void listen_use_tls(struct listener *listener, struct tls_context *tls)
+{
+        tls_context_unref(listener->tls);
+        listener->tls = tls;
+}
+
 void listen_stop(struct listener *listener)
 {
         if (listener->fd < 0) return;
+        listen_use_tls(listener, NULL);
         if (listener->loops != NULL) uv_close((uv_handle_t *)&listener->poll, NULL);
         close(listener->fd);
         if (listener->spare_fd >= 0) close(listener->spare_fd);

@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "rpc/loop.h"
+#include "rpc/tls_context.h"
 
 #define LISTEN_WHY_SIZE  512
 #define LISTEN_TEXT_SIZE 128
@@ -25,7 +26,8 @@ struct listener {
         enum plane plane;
         struct loop *loops; /* loops[0] is its own */
         unsigned loop_count;
-        char path[256]; /* of a Unix socket, to be unlinked; "" for TCP */
+        char path[256];          /* of a Unix socket, to be unlinked; "" for TCP */
+        struct tls_context *tls; /* of connections to come; NULL: they are not encrypted */
 };
 
 /* Where a TCP listener is to be. */
@@ -49,6 +51,9 @@ enum result listen_open_unix(struct listener *listener, const char *path, char w
 
 /* Begin to accept, on loops[0]. */
 enum result listen_start(struct listener *listener, enum plane plane, struct loop *loops, unsigned loop_count) MUST_USE;
+
+/* Connections to come are encrypted by `tls`, which is the listener's from now on. */
+void listen_use_tls(struct listener *listener, struct tls_context *tls);
 
 /* Stop accepting, close, unlink. Accepts one that is zeroed but for fd -1, or was never started. */
 void listen_stop(struct listener *listener);

@@ -4,6 +4,7 @@
 
 #include "engine/require.h"
 #include "rpc/conn.h"
+#include "rpc/tls.h"
 
 #define ARENAS_MAX 1024 /* first chunks kept for calls to come: a few dozen connections with all their streams */
 
@@ -174,15 +175,23 @@ static void before_sleep_cb(uv_prepare_t *handle)
 static enum result open_memory(struct loop *loop)
 {
         loop->read_buffer = malloc(READ_SIZE);
+        loop->plain_buffer = malloc(READ_SIZE);
         loop->output.data = malloc(WRITE_SIZE);
         loop->output.size = WRITE_SIZE;
-        return loop->read_buffer == NULL || loop->output.data == NULL ? R_NO_MEMORY : R_OK;
+        loop->records.size = TLS_ANSWER_MAX + TLS_RECORDS_LEN(WRITE_SIZE);
+        loop->records.data = malloc(loop->records.size);
+        return loop->read_buffer == NULL || loop->plain_buffer == NULL || loop->output.data == NULL ||
+                               loop->records.data == NULL
+                       ? R_NO_MEMORY
+                       : R_OK;
 }
 
 static void close_memory(struct loop *loop)
 {
         free(loop->read_buffer);
+        free(loop->plain_buffer);
         free(loop->output.data);
+        free(loop->records.data);
         h2_pool_fini(&loop->h2_streams);
         call_pool_fini(&loop->host.calls);
         arena_pool_fini(&loop->host.arenas);

@@ -43,7 +43,9 @@ struct loop {
         atomic_size_t conn_count; /* those handed over and not yet here too */
         struct h2_pool h2_streams;
         uint8_t *read_buffer;   /* READ_SIZE */
+        uint8_t *plain_buffer;  /* READ_SIZE, for what TLS decrypts */
         struct output output;   /* WRITE_SIZE */
+        struct output records;  /* of TLS; empty but from a connection's read to its write */
         int64_t drain_until_ns; /* 0: not draining */
 };
 

@@ -256,6 +256,10 @@ bool tls_peer_name(const struct tls *tls, char *text, size_t size)
 {
         X509 *client = SSL_get0_peer_certificate(tls->ssl);
 
-        return client != NULL &&
-               X509_NAME_get_text_by_NID(X509_get_subject_name(client), NID_commonName, text, (int)size) >= 0;
+        if (client == NULL ||
+            X509_NAME_get_text_by_NID(X509_get_subject_name(client), NID_commonName, text, (int)size) < 0)
+                return false;
+        for (; *text != '\0'; text++)
+                if (*text < '!' || *text > '~') *text = '?';
+        return true;
 }

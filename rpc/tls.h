@@ -49,7 +49,7 @@ enum result tls_write(struct tls *tls, struct bytes plain, struct output *record
 /* Our side says nothing more. */
 void tls_end(struct tls *tls, struct output *records);
 
-/* Of what was verified: "CN of the client's certificate", shortened. False: it has none. */
+/* The common name in the client's certificate, shortened; what is not visible ASCII is "?". False: there is none. */
 bool tls_peer_name(const struct tls *tls, char *text, size_t size);
 
 /* In static words; NULL: nothing is wrong. */

@@ -54,7 +54,7 @@ static int connect_to(struct runner *runner)
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
         assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
-        assert_int_equal(conn_new(&runner->loop, fds[1], &peer), R_OK);
+        assert_int_equal(conn_new(&runner->loop, fds[1], &peer, NULL), R_OK);
         return fds[0];
 }
 
