@@ -9,9 +9,10 @@
 
 #include "engine/require.h"
 #include "engine/writer.h"
-#include "rpc/listen.h"
 #include "rpc/loop.h"
 #include "rpc/method.h"
+#include "rpc/notify.h"
+#include "rpc/planes.h"
 
 /* Parked calls get this long to be answered by what they wait for, before the writer sends them away. */
 #define WRITER_DRAIN_MS 2000
@@ -31,14 +32,13 @@ struct server {
         unsigned loop_count;    /* that are open */
         struct worker *workers; /* [i] runs loops[i]; [0] is not used */
         unsigned worker_count;  /* that run */
-        struct listener public_listener;
-        struct listener admin_listener;
-        char address[LISTEN_TEXT_SIZE];
+        struct planes planes;
 
-        /* stopping; on loops[0] */
+        /* on loops[0] */
         uv_async_t stop_async;
-        uv_signal_t sigterm, sigint;
+        uv_signal_t sigterm, sigint, sighup;
         uv_timer_t writer_timer;
+        uv_timer_t ticket_timer;
         bool has_handles;
         bool is_stopping;
 };
@@ -80,6 +80,8 @@ static void close_handles(struct server *server)
         uv_close((uv_handle_t *)&server->stop_async, NULL);
         uv_close((uv_handle_t *)&server->sigterm, NULL);
         uv_close((uv_handle_t *)&server->sigint, NULL);
+        uv_close((uv_handle_t *)&server->sighup, NULL);
+        uv_close((uv_handle_t *)&server->ticket_timer, NULL);
         if (!uv_is_closing((uv_handle_t *)&server->writer_timer)) uv_close((uv_handle_t *)&server->writer_timer, NULL);
 }
 
@@ -96,8 +98,8 @@ static void stop(struct server *server, const char *reason)
                 return;
         }
         server->is_stopping = true;
-        listen_stop(&server->public_listener);
-        listen_stop(&server->admin_listener);
+        notify("STOPPING=1");
+        planes_stop(&server->planes);
         uv_timer_start(&server->writer_timer, on_writer_timer_cb, WRITER_DRAIN_MS, 0);
         stop_loops(server, LOOP_DRAINS);
 }
@@ -117,24 +119,77 @@ void server_stop(struct server *server)
         REQUIRE(uv_async_send(&server->stop_async) == 0);
 }
 
+/* ---- TLS ---- */
+
+static void log_reload(struct server *server, enum result r, const char *why)
+{
+        struct log_line line;
+
+        log_begin(&line, &server->log, r == R_OK ? LOG_INFO : LOG_ERROR, r == R_OK ? "reloaded" : "not-reloaded");
+        if (r != R_OK) log_text(&line, "why", why);
+        if (planes_days_left(&server->planes) >= 0)
+                log_number(&line, "certificate-days-left", planes_days_left(&server->planes));
+        log_end(&line);
+}
+
+static void on_sighup_cb(uv_signal_t *handle, int number)
+{
+        struct server *server = handle->data;
+        char why[SERVER_WHY_SIZE];
+
+        (void)number;
+        if (server->is_stopping) return;
+        notify_reloading();
+        log_reload(server, planes_reload(&server->planes, why), why);
+        notify("READY=1");
+}
+
+static void on_ticket_timer_cb(uv_timer_t *handle)
+{
+        struct server *server = handle->data;
+        struct log_line line;
+
+        if (tls_tickets_turn(server->planes.tickets) == R_OK) return;
+        log_begin(&line, &server->log, LOG_ERROR, "ticket-keys-not-turned");
+        log_end(&line);
+}
+
+/* ---- Handles ---- */
+
+static enum result start_handles(struct server *server)
+{
+        if (uv_signal_start(&server->sigterm, on_signal_cb, SIGTERM) != 0 ||
+            uv_signal_start(&server->sigint, on_signal_cb, SIGINT) != 0 ||
+            uv_signal_start(&server->sighup, on_sighup_cb, SIGHUP) != 0)
+                return R_IO;
+        if (server->planes.tickets != NULL)
+                uv_timer_start(&server->ticket_timer, on_ticket_timer_cb, TLS_TICKET_TURN_MS, TLS_TICKET_TURN_MS);
+        return R_OK;
+}
+
 static enum result open_handles(struct server *server)
 {
         uv_loop_t *uv = &server->loops[0].uv;
+        enum result r;
 
         if (uv_async_init(uv, &server->stop_async, on_stop_cb) != 0) return R_IO;
         uv_timer_init(uv, &server->writer_timer);
+        uv_timer_init(uv, &server->ticket_timer);
         uv_signal_init(uv, &server->sigterm);
         uv_signal_init(uv, &server->sigint);
-        server->stop_async.data = server->sigterm.data = server->sigint.data = server->writer_timer.data = server;
+        uv_signal_init(uv, &server->sighup);
+        server->stop_async.data = server->sigterm.data = server->sigint.data = server->sighup.data = server;
+        server->writer_timer.data = server->ticket_timer.data = server;
         server->has_handles = true;
-        if (uv_signal_start(&server->sigterm, on_signal_cb, SIGTERM) != 0) return R_IO;
-        if (uv_signal_start(&server->sigint, on_signal_cb, SIGINT) != 0) return R_IO;
+        r = start_handles(server);
         /* They do not keep the loop running: once it has drained, it ends. */
         uv_unref((uv_handle_t *)&server->stop_async);
         uv_unref((uv_handle_t *)&server->sigterm);
         uv_unref((uv_handle_t *)&server->sigint);
+        uv_unref((uv_handle_t *)&server->sighup);
         uv_unref((uv_handle_t *)&server->writer_timer);
-        return R_OK;
+        uv_unref((uv_handle_t *)&server->ticket_timer);
+        return r;
 }
 
 /* ---- Starting ---- */
@@ -159,40 +214,25 @@ static void raise_limits(void)
         setrlimit(RLIMIT_NOFILE, &limit); /* else connections are shed sooner */
 }
 
-static enum result check_exposure(const struct server_options *options, const struct listen_address *address,
-                                  struct store *store, char why[SERVER_WHY_SIZE])
+/* Tools find the server through the store's lock file; the address is as the client takes it. */
+static enum result announce(struct server *server, const char *admin_path, char why[SERVER_WHY_SIZE])
 {
-        const char *text = options->listen;
+        char address[STORE_ADMIN_ADDRESS_SIZE];
 
-        if (address->is_loopback) return R_OK;
-        if (store != NULL && store_is_demo(store))
-                return explain(why, R_BAD_ARGUMENT,
-                               "This is a demo store, whose key everybody knows: it is served on a loopback address "
-                               "only, and %s is none.",
-                               text);
-        if (options->is_insecure) return R_OK;
-        return explain(why, R_BAD_ARGUMENT,
-                       "%s can be reached from other machines, and without TLS keys would cross the network in the "
-                       "clear: listen on 127.0.0.1, or say --insecure.",
-                       text);
+        if (admin_path == NULL || server->store == NULL) return R_OK;
+        if (snprintf(address, sizeof address, "unix:%s", admin_path) >= (int)sizeof address)
+                return explain(why, R_BAD_ARGUMENT, "The path of the admin socket is too long.");
+        if (store_announce(server->store, address) != R_OK)
+                return explain(why, R_IO, "Cannot write the admin address into the store's lock file.");
+        return R_OK;
 }
 
-static enum result open_listeners(struct server *server, const struct server_options *options,
-                                  char why[SERVER_WHY_SIZE])
+static enum result open_planes(struct server *server, const struct server_options *options, char why[SERVER_WHY_SIZE])
 {
-        char admin_address[STORE_ADMIN_ADDRESS_SIZE]; /* as the client takes it */
-        struct listen_address address;
-        enum result r = listen_parse(options->listen, &address, why);
+        bool is_demo = server->store != NULL && store_is_demo(server->store);
+        enum result r = planes_open(&server->planes, options, is_demo, why);
 
-        if (r == R_OK) r = check_exposure(options, &address, server->store, why);
-        if (r == R_OK) r = listen_open_tcp(&server->public_listener, &address, server->address, why);
-        if (r != R_OK || options->admin_path == NULL) return r;
-        r = listen_open_unix(&server->admin_listener, options->admin_path, why);
-        if (snprintf(admin_address, sizeof admin_address, "unix:%s", options->admin_path) >= (int)sizeof admin_address)
-                return explain(why, R_BAD_ARGUMENT, "The path of the admin socket is too long.");
-        if (r == R_OK && server->store != NULL && store_announce(server->store, admin_address) != R_OK)
-                return explain(why, R_IO, "Cannot write the admin address into the store's lock file.");
-        return r;
+        return r == R_OK ? announce(server, options->admin_path, why) : r;
 }
 
 static enum result open_loops(struct server *server, const struct server_options *options, char why[SERVER_WHY_SIZE])
@@ -218,15 +258,6 @@ static enum result open_loops(struct server *server, const struct server_options
         return r == R_OK ? R_OK : explain(why, r, "Cannot watch for signals.");
 }
 
-static enum result start_listeners(struct server *server, char why[SERVER_WHY_SIZE])
-{
-        enum result r = listen_start(&server->public_listener, PLANE_PUBLIC, server->loops, server->loop_count);
-
-        if (r == R_OK && server->admin_listener.fd >= 0)
-                r = listen_start(&server->admin_listener, PLANE_ADMIN, server->loops, server->loop_count);
-        return r == R_OK ? R_OK : explain(why, r, "Cannot accept connections.");
-}
-
 enum result server_start(const struct server_options *options, struct store *store, struct server **out,
                          char why[SERVER_WHY_SIZE])
 {
@@ -237,14 +268,14 @@ enum result server_start(const struct server_options *options, struct store *sto
         if (server == NULL) return explain(why, R_NO_MEMORY, "Out of memory.");
         if (filled.listen == NULL) filled.listen = SERVER_LISTEN_DEFAULT;
         server->store = store;
-        server->public_listener.fd = server->admin_listener.fd = -1;
         log_init(&server->log, options->log_level, STDERR_FILENO);
         signal(SIGPIPE, SIG_IGN);
         raise_limits();
         r = method_init(why);
-        if (r == R_OK) r = open_listeners(server, &filled, why);
+        if (r == R_OK) r = open_planes(server, &filled, why);
         if (r == R_OK) r = open_loops(server, &filled, why);
-        if (r == R_OK) r = start_listeners(server, why);
+        if (r == R_OK && planes_start(&server->planes, server->loops, server->loop_count) != R_OK)
+                r = explain(why, R_IO, "Cannot accept connections.");
         if (r != R_OK) {
                 server_free(server);
                 return r;
@@ -298,13 +329,16 @@ static enum result start_workers(struct server *server)
         return r;
 }
 
-static void log_ready(struct server *server, const char *admin_path)
+static void log_ready(struct server *server)
 {
+        const struct planes *planes = &server->planes;
         struct log_line line;
 
         log_begin(&line, &server->log, LOG_INFO, "listening");
-        log_text(&line, "address", server->address);
-        if (admin_path[0] != '\0') log_text(&line, "admin", admin_path);
+        log_text(&line, "address", planes->address);
+        if (planes->admin_unix.path[0] != '\0') log_text(&line, "admin", planes->admin_unix.path);
+        if (planes->admin_address[0] != '\0') log_text(&line, "admin-address", planes->admin_address);
+        if (planes_days_left(planes) >= 0) log_number(&line, "certificate-days-left", planes_days_left(planes));
         log_number(&line, "workers", server->loop_count);
         log_end(&line);
 }
@@ -314,10 +348,12 @@ enum result server_run(struct server *server)
         enum result r = start_workers(server);
         unsigned i;
 
-        if (r == R_OK)
-                log_ready(server, server->admin_listener.path);
-        else
+        if (r == R_OK) {
+                log_ready(server);
+                notify("READY=1");
+        } else {
                 stop(server, "cannot make a thread");
+        }
         loop_run(&server->loops[0]);
         for (i = 1; i <= server->worker_count; i++)
                 pthread_join(server->workers[i].thread, NULL);
@@ -327,7 +363,7 @@ enum result server_run(struct server *server)
 
 const char *server_address(const struct server *server)
 {
-        return server->address;
+        return server->planes.address;
 }
 
 void server_free(struct server *server)
@@ -335,11 +371,11 @@ void server_free(struct server *server)
         unsigned i;
 
         if (server == NULL) return;
-        listen_stop(&server->public_listener);
-        listen_stop(&server->admin_listener);
+        planes_stop(&server->planes);
         if (server->has_handles) close_handles(server);
         for (i = 0; i < server->loop_count; i++)
                 loop_close(&server->loops[i]);
+        planes_fini(&server->planes); /* connections hold contexts, and these use the tickets */
         free(server->loops);
         free(server->workers);
         log_fini(&server->log);

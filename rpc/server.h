@@ -5,7 +5,11 @@
  * say `Connection: close`, calls in flight finish within DRAIN_MS, and what the writer has queued is committed. A
  * second signal ends at once; nothing that was acknowledged is lost by that.
  *
- * When it is ready it logs `listening address=ADDRESS:PORT`, with the real port where 0 was asked for.
+ * SIGHUP reads certificates, keys and authorities again, for connections to come; if one of them does not do, all stay
+ * as they were, and the log says why.
+ *
+ * When it is ready it tells the service manager, if there is one, and logs `listening address=ADDRESS:PORT`, with the
+ * real port where 0 was asked for.
  *
  * Thread: the one that starts it also runs it, and runs the first loop.
  */
@@ -22,11 +26,16 @@
 #define SERVER_WORKERS_MAX    64
 #define SERVER_WHY_SIZE       512
 
+/* All texts must outlive the server. */
 struct server_options {
-        const char *listen;     /* "ADDRESS:PORT"; NULL: SERVER_LISTEN_DEFAULT; port 0: any */
-        const char *admin_path; /* of the Unix socket; NULL: no admin listener */
-        unsigned workers;       /* loops; 0: one for each CPU that this process may use */
-        bool is_insecure;       /* listen beyond loopback without TLS */
+        const char *listen;            /* "ADDRESS:PORT"; NULL: SERVER_LISTEN_DEFAULT; port 0: any */
+        const char *admin_path;        /* of the Unix socket for administrators; NULL: none */
+        const char *admin_listen;      /* "ADDRESS:PORT" for administrators, with TLS; NULL: none */
+        const char *certificate, *key; /* PEM files; NULL: no TLS */
+        const char *client_ca; /* PEM file: clients must show a certificate of one of these; NULL: they need not */
+        const char *admin_ca;  /* the same for administrators over TCP; NULL: client_ca */
+        unsigned workers;      /* loops; 0: one for each CPU that this process may use */
+        bool is_insecure;      /* listen beyond loopback without TLS */
         bool has_no_reflection;
         enum log_level log_level; /* lines go to standard error */
 };

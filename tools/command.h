@@ -17,7 +17,7 @@ enum exit_code {
         EXIT_FOUND_WRONG = 3, /* verify */
 };
 
-#define COMMAND_OPTIONS_MAX   16
+#define COMMAND_OPTIONS_MAX   24
 #define COMMAND_ARGUMENTS_MAX 4
 #define COMMAND_REPEATS_MAX   64
 

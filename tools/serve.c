@@ -13,21 +13,28 @@
 static const struct option_spec options[] = {
         {"data", "DIR", "the store's directory [$ALLOD_DATA]"},
         {"listen", "ADDR:PORT", "public listener: gRPC and REST [" SERVER_LISTEN_DEFAULT "]; port 0 takes any"},
-        {"admin", "PATH", "admin listener, a Unix socket [admin.sock in DIR]; `none` for none"},
+        {"admin", "WHERE",
+         "admin listener: a Unix socket's path [admin.sock in DIR], `none`, or ADDR:PORT for TLS beside it"},
+        {"tls-cert", "FILE", "serve TLS with this certificate, PEM, followed by those that lead to a root"},
+        {"tls-key", "FILE", "and this private key, PEM, which others than owner and group must not be able to read"},
+        {"client-ca", "FILE", "demand certificates of clients that one of these authorities, PEM, has signed"},
+        {"admin-ca", "FILE", "the same for --admin ADDR:PORT [as --client-ca]"},
         {"workers", "N", "threads that serve connections, 1 to 64 [one for each CPU]"},
         {"map-size", "SIZE", "address space for the store: bytes, or with K, M, G or T; at least 16M [1T]"},
         {"no-reflection", NULL, "do not tell clients the services' descriptors"},
         {"log", "LEVEL", "error, warn, info or debug [info]"},
-        {"insecure", NULL, "listen beyond loopback although nothing is encrypted"},
+        {"insecure", NULL, "listen beyond loopback although without TLS nothing is encrypted"},
         {"force", NULL, "serve a store on a network or an unknown file system all the same"},
         {0},
 };
 
 static const char text[] = "Serves gRPC and REST on one port until SIGTERM or SIGINT, then lets calls in flight "
                            "finish; a second signal ends\n"
-                           "it at once. Everything that was acknowledged is on disk either way. Logs go to standard "
-                           "error, one line for each\n"
-                           "call that fails. The address space is not disk: the data file grows as it is filled.";
+                           "it at once. Everything that was acknowledged is on disk either way. SIGHUP reads "
+                           "certificates, keys and authorities\n"
+                           "again; connections stay. Logs go to standard error, one line for each call that fails. The "
+                           "address space is not\n"
+                           "disk: the data file grows as it is filled.";
 
 /* "512M" to bytes. */
 static bool parse_size(const char *value, size_t *out)
@@ -62,15 +69,27 @@ static bool parse_workers(const char *value, unsigned *out)
         return true;
 }
 
+/* What --admin gives: ADDR:PORT has a colon and no slash, as "./a:b" is a path with one. */
+static bool names_tcp(const char *admin)
+{
+        return admin != NULL && strchr(admin, ':') != NULL && strchr(admin, '/') == NULL;
+}
+
 static int read_options(const struct arguments *arguments, struct store_options *store, struct server_options *server)
 {
         const struct command *command = arguments->command;
         const char *map_size = argument_option(arguments, "map-size");
         const char *workers = argument_option(arguments, "workers");
         const char *level = argument_option(arguments, "log");
+        const char *admin = argument_option(arguments, "admin");
 
         *server = (struct server_options){
                 .listen = argument_option(arguments, "listen"),
+                .certificate = argument_option(arguments, "tls-cert"),
+                .key = argument_option(arguments, "tls-key"),
+                .client_ca = argument_option(arguments, "client-ca"),
+                .admin_ca = argument_option(arguments, "admin-ca"),
+                .admin_listen = names_tcp(admin) ? admin : NULL,
                 .is_insecure = argument_option(arguments, "insecure") != NULL,
                 .has_no_reflection = argument_option(arguments, "no-reflection") != NULL,
                 .log_level = LOG_INFO,
@@ -91,7 +110,8 @@ static int read_options(const struct arguments *arguments, struct store_options 
  * memory. */
 static char *admin_path(const struct arguments *arguments, const char *dir)
 {
-        const char *given = argument_option(arguments, "admin");
+        const char *option = argument_option(arguments, "admin");
+        const char *given = names_tcp(option) ? NULL : option;
         char *base = given == NULL ? realpath(dir, NULL) : given[0] == '/' ? strdup("") : realpath(".", NULL);
         char *path = NULL;
 

@@ -2,7 +2,10 @@
 // one JSON document; test_node.py judges it.
 //
 //     node client.cjs ADDRESS KEY TEAM STRANGERS_KEY PROTO_DIR...
+//
+// With TLS if TLS_CA is in the environment; with a certificate of its own if TLS_CERT and TLS_KEY are.
 
+const fs = require("fs");
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
 
@@ -10,7 +13,10 @@ const [address, key, team, strangersKey, ...includeDirs] = process.argv.slice(2)
 const definition = loader.loadSync(["allod/v1/app.proto", "allod/v1/job.proto", "grpc/health/v1/health.proto"],
   { includeDirs, keepCase: true, longs: String, enums: String, defaults: true, oneofs: true });
 const loaded = grpc.loadPackageDefinition(definition);
-const credentials = grpc.credentials.createInsecure();
+const pem = (name) => (process.env[name] ? fs.readFileSync(process.env[name]) : null);
+const credentials = process.env.TLS_CA
+  ? grpc.credentials.createSsl(pem("TLS_CA"), pem("TLS_KEY"), pem("TLS_CERT"))
+  : grpc.credentials.createInsecure();
 const apps = new loaded.allod.v1.AppService(address, credentials);
 const jobs = new loaded.allod.v1.JobService(address, credentials);
 const health = new loaded.grpc.health.v1.Health(address, credentials);

@@ -12,8 +12,8 @@ import harness
 import rpcs
 
 
-@pytest.fixture(scope="module")
-def seen(server, store):
+def run_client(server, store, **environment):
+    """What client.cjs saw."""
     modules = os.path.join(harness.build_root(), "node", "node_modules")
     assert os.path.isdir(modules), "ninja node"
     protos = [os.path.join(harness.ROOT, "proto"), *(harness.setting(name)
@@ -22,9 +22,14 @@ def seen(server, store):
                store.alice.key, store.team,
                store.carol.key, *protos]
     done = subprocess.run(command, capture_output=True, text=True, timeout=harness.BOUND_SECONDS * 2,
-                          env={**os.environ, "NODE_PATH": modules})
+                          env={**os.environ, "NODE_PATH": modules, **environment})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def seen(server, store):
+    return run_client(server, store)
 
 
 def test_health(seen):
