@@ -17,7 +17,7 @@
 #ifndef ALLOD_RPC_TLS_CONTEXT_H
 #define ALLOD_RPC_TLS_CONTEXT_H
 
-#include <openssl/ssl.h>
+#include <stdint.h>
 
 #include "engine/result.h"
 #include "rpc/tls_tickets.h"
@@ -50,7 +50,7 @@ void tls_context_unref(struct tls_context *context);
 /* How long its certificate is good for, from its loading on. */
 int64_t tls_context_days_left(const struct tls_context *context);
 
-/* For tls. */
-SSL_CTX *tls_context_ssl(const struct tls_context *context);
+/* For tls: OpenSSL's SSL_CTX. */
+struct ssl_ctx_st *tls_context_ssl(const struct tls_context *context);
 
 #endif

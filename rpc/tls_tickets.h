@@ -8,11 +8,10 @@
 #ifndef ALLOD_RPC_TLS_TICKETS_H
 #define ALLOD_RPC_TLS_TICKETS_H
 
-#include <openssl/ssl.h>
-
 #include "engine/result.h"
 
 struct tls_tickets;
+struct ssl_ctx_st;
 
 /* R_NO_MEMORY; R_IO: the system gives no random bytes. */
 enum result tls_tickets_new(struct tls_tickets **out) MUST_USE;
@@ -23,7 +22,7 @@ void tls_tickets_free(struct tls_tickets *tickets);
 /* A new key to seal with; the present one only opens from now on, the one before it nothing. R_IO: as they were. */
 enum result tls_tickets_turn(struct tls_tickets *tickets) MUST_USE;
 
-/* For tls_context: `ssl` seals and opens its tickets with these. */
-void tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *tickets);
+/* For tls_context: `ssl`, OpenSSL's SSL_CTX, seals and opens its tickets with these. */
+void tls_tickets_use(struct ssl_ctx_st *ssl, struct tls_tickets *tickets);
 
 #endif
