@@ -2,8 +2,8 @@
  * What a storage engine must do. LMDB does it first (lmdb.c); another engine takes its place behind these functions.
  *
  * Ordered tables of byte strings; any number of snapshots beside one write transaction. Everything that comes out is
- * borrowed: it lives until the transaction ends, or until the next write through it. Only scope.c, txn.c and store.c
- * call these (a test reads the object files).
+ * borrowed: it lives until the transaction ends, or until the next write through it. Only scope.c, txn.c, store.c
+ * and verify.c, each with the files beside it, call these (a test reads the object files).
  */
 #ifndef ALLOD_ENGINE_BACKEND_H
 #define ALLOD_ENGINE_BACKEND_H

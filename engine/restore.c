@@ -16,6 +16,7 @@
 #include "engine/membership.h"
 #include "engine/message.h"
 #include "engine/store_build.h"
+#include "engine/verify.h"
 #include "engine/writer.h"
 
 /* Kinds from which others are derived. Change rows need none: an owner's revision is its last one's number. */
@@ -238,15 +239,26 @@ static enum result look(struct store *store, txn_fn *run, void *arg)
         return r;
 }
 
-/* What has been put is read back from the files and must be what the dump says. */
+/* The first thing that is wrong. */
+static void keep_sentence(void *context, const char *sentence)
+{
+        struct restore *restore = context;
+
+        if (restore->why[0] == '\0') snprintf(restore->why, sizeof restore->why, "%s", sentence);
+}
+
+/* What has been put is read back from the files: it must be what the dump says, and all of it must fit together. */
 static enum result prove(struct restore *restore, struct store *store)
 {
         struct dump_run run = {.write = write_nowhere};
+        struct verify verify = {.is_settled = true, .context = restore, .found_cb = keep_sentence};
         enum result r = look(store, dump_store, &run);
 
+        if (r == R_OK) r = look(store, verify_run, &verify);
         if (r != R_OK) return fail(restore, r, "cannot read the restored store: %s", result_text(r));
-        if (memcmp(run.root_hash, restore->root_hash, SHA256_SIZE) == 0) return R_OK;
-        return fail(restore, R_CORRUPT, "the restored store does not hold what the dump does");
+        if (memcmp(run.root_hash, restore->root_hash, SHA256_SIZE) != 0)
+                return fail(restore, R_CORRUPT, "the restored store does not hold what the dump does");
+        return verify.found_count == 0 ? R_OK : R_CORRUPT;
 }
 
 /* ---- Keys that were revoked since ---- */

@@ -2,8 +2,8 @@
  * Restores a dump into a new directory: all that is in it, with what is derived from it, or nothing.
  *
  * The store is filled beside its place (store_build.h), in transactions of some MiB, then dumped into nowhere: its root
- * hash must be that of the dump. Only then it is put into its place. Its restore epoch is one more than the dump's, and
- * its token secret is new, so that page tokens of the time before end in an error.
+ * hash must be that of the dump; and verified (verify.h). Only then it is put into its place. Its restore epoch is one
+ * more than the dump's, and its token secret is new, so that page tokens of the time before end in an error.
  */
 #ifndef ALLOD_ENGINE_RESTORE_H
 #define ALLOD_ENGINE_RESTORE_H

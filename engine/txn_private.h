@@ -1,6 +1,6 @@
 /*
  * The inside of a transaction, for the files that prove, bound and count what runs in it: txn, scope, scope_open, scan,
- * page_token, caller, writer, chore, purge.
+ * page_token, caller, writer, chore, purge, verify.
  *
  * A struct txn is the place where transactions of one thread happen, one after another; it belongs to a view or to the
  * writer and outlives them all. Each run of a transaction function in it has a number, and whatever a run proves (a

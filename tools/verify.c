@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/verify.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
 
@@ -9,12 +10,16 @@
 #define ARENA_MAX ((size_t)16 << 20)
 
 static const struct option_spec options[] = {
-        {"json", NULL, "print JSON"},
+        ADMIN_OPTIONS,
         {0},
 };
 
-static const char text[] = "Reads all of FILE (`-`: standard input) and needs no store. Each fault is told with the "
-                           "owner and the offset. Exits with\n3 if there is any.";
+static const char text[] =
+        "With FILE (`-`: standard input), a dump: all of it is read, no store is needed, and each fault "
+        "is told with the owner\nand the offset. Without, the store in DIR, which nobody may hold "
+        "meanwhile: each row's header, checksum and key, its\ncontent, indexes and pairs both ways, "
+        "counters by a recount, keys, the log of changes, and what waits to be purged.\nExits with 3 "
+        "if anything is wrong.";
 
 /* What was found, told as it is found, or kept for one JSON object. */
 struct report {
@@ -120,7 +125,7 @@ static int verify(const struct command *command, struct dump_source *source, str
         return report->fault_count == 0 ? EXIT_DONE : EXIT_FOUND_WRONG;
 }
 
-static int run(const struct arguments *arguments)
+static int run_dump(const struct arguments *arguments)
 {
         struct report report = {.is_json = argument_option(arguments, "json") != NULL};
         struct dump_source source;
@@ -135,7 +140,124 @@ static int run(const struct arguments *arguments)
         return code;
 }
 
+/* ---- A store ---- */
+
+struct store_report {
+        struct report report;
+        struct progress progress;
+        struct verify verify;
+};
+
+static void tell_sentence(void *context, const char *sentence)
+{
+        struct store_report *report = context;
+
+        if (report->report.is_json) {
+                json_write_text(&report->report.json, sentence);
+                return;
+        }
+        progress_end(&report->progress);
+        printf("%s\n", sentence);
+}
+
+static enum result step(void *context, size_t size)
+{
+        struct store_report *report = context;
+
+        progress_add(&report->progress, size);
+        return progress_is_interrupted() ? R_CANCELED : R_OK;
+}
+
+static void tell_store(struct store_report *report)
+{
+        const struct verify *found = &report->verify;
+        struct json_write *json = &report->report.json;
+        const char *comma = ": ";
+
+        if (report->report.is_json) {
+                json_write_array_end(json);
+                json_write_name(json, "owners");
+                json_write_uint64(json, found->owner_count);
+                json_write_name(json, "rows");
+                json_write_uint64(json, found->row_count);
+                json_write_name(json, "to_be_purged");
+                json_write_uint64(json, found->hidden_count);
+                json_write_name(json, "kinds");
+                json_write_object_begin(json);
+                for (enum row_kind kind = 0; kind < ROW_KIND_COUNT; kind++) {
+                        json_write_name(json, row_kind_name(kind));
+                        json_write_uint64(json, found->rows[kind]);
+                }
+                json_write_object_end(json);
+                json_write_object_end(json);
+                return;
+        }
+        printf("Checked %" PRIu64 " owners, %" PRIu64 " rows", found->owner_count, found->row_count);
+        for (enum row_kind kind = 0; kind < ROW_KIND_COUNT; kind++) {
+                if (found->rows[kind] == 0) continue;
+                printf("%s%" PRIu64 " %s", comma, found->rows[kind], row_kind_name(kind));
+                comma = ", ";
+        }
+        printf(".\n%" PRIu64 " rows wait to be purged. ", found->hidden_count);
+        if (found->found_count == 0)
+                puts("All is as it should be.");
+        else
+                printf("%" PRIu64 " faults.\n", found->found_count);
+}
+
+static int verify_store(const struct command *command, const char *dir, struct store_report *report)
+{
+        struct bytes json_text;
+        char why[256];
+        enum result r;
+
+        json_write_object_begin(&report->report.json);
+        json_write_name(&report->report.json, "faults");
+        json_write_array_begin(&report->report.json);
+        progress_start(&report->progress, "Checking", 0);
+        r = verify_dir(dir, 0, &report->verify, why);
+        progress_end(&report->progress);
+        if (r == R_CANCELED) return command_failed(command, "interrupted.");
+        if (r == R_CORRUPT) {
+                command_failed(command, "%s: %s.", dir, why);
+                return EXIT_FOUND_WRONG;
+        }
+        if (r != R_OK) return command_failed(command, "%s: %s.", dir, why);
+        tell_store(report);
+        if (report->report.is_json) {
+                if (json_write_finish(&report->report.json, &json_text) != R_OK)
+                        return command_failed(command, "out of memory.");
+                printf("%.*s\n", (int)json_text.len, (const char *)json_text.data);
+        }
+        return report->verify.found_count == 0 ? EXIT_DONE : EXIT_FOUND_WRONG;
+}
+
+static int run_store(const struct arguments *arguments)
+{
+        const char *dir = admin_data_dir(arguments);
+        struct store_report report = {.report = {.is_json = argument_option(arguments, "json") != NULL}};
+        struct arena arena;
+        int code;
+
+        if (dir == NULL) return EXIT_USAGE;
+        report.verify.context = &report;
+        report.verify.found_cb = tell_sentence;
+        report.verify.step_cb = step;
+        arena_init(&arena, NULL, ARENA_MAX);
+        json_write_init(&report.report.json, &arena, 1024);
+        code = verify_store(arguments->command, dir, &report);
+        arena_fini(&arena);
+        return code;
+}
+
+static int run(const struct arguments *arguments)
+{
+        if (arguments->count == 0) return run_store(arguments);
+        if (argument_option(arguments, "data") == NULL) return run_dump(arguments);
+        return command_misused(arguments->command, "FILE or --data DIR, not both.");
+}
+
 const struct command verify_commands[] = {
-        {"verify", NULL, "FILE", 1, 1, "Check a dump", text, options, run, NULL},
+        {"verify", NULL, "[FILE]", 0, 1, "Check a dump, or a store", text, options, run, NULL},
         {0},
 };

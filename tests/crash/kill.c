@@ -3,9 +3,9 @@
  * when it comes back, nothing is half done, and all that was deleted stays so. Likewise SIGTERM, `allod init`, and a
  * second server on the same store.
  *
- * After each death the files are read first as they were left (check.h), then the server starts on them and its answers
- * are compared with the model (verify.h). A store serves for some deaths and then makes place for a new one, so that
- * looking at all of it stays cheap.
+ * After each death the files are read first as they were left (verify.h), then the server starts on them and its
+ * answers are compared with the model (verify.h). A store serves for some deaths and then makes place for a new one, so
+ * that looking at all of it stays cheap.
  *
  * $ALLOD_CRASH_SEED repeats a run's choices, as far as moments can be chosen; $ALLOD_CRASH_KILLS says how many deaths.
  */
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/crash/check.h"
+#include "engine/verify.h"
 #include "tests/crash/child.h"
 #include "tests/crash/verify.h"
 #include "tests/lib/tempdir.h"
@@ -88,16 +88,16 @@ static void say(void *context, const char *sentence)
 
 static void check_files(const struct stage *stage, bool is_settled)
 {
-        struct check check = {.is_settled = is_settled, .found_cb = say};
-        enum result r = check_dir(stage->dir, &check);
+        struct verify verify = {.is_settled = is_settled, .found_cb = say};
+        char why[256];
 
-        if (r != R_OK) fail_msg("%s cannot be read: %s", stage->dir, result_name(r));
+        if (verify_dir(stage->dir, (size_t)4 << 30, &verify, why) != R_OK) fail_msg("%s: %s", stage->dir, why);
         checks++;
-        rows += check.row_count;
-        hidden += check.hidden_count;
-        if (check.found_count > 0)
+        rows += verify.row_count;
+        hidden += verify.hidden_count;
+        if (verify.found_count > 0)
                 fail_msg("after %ju kills with seed %ju: %ju things wrong in %ju rows", (uintmax_t)kills,
-                         (uintmax_t)seed, (uintmax_t)check.found_count, (uintmax_t)check.row_count);
+                         (uintmax_t)seed, (uintmax_t)verify.found_count, (uintmax_t)verify.row_count);
 }
 
 /* ---- The server ---- */

@@ -126,3 +126,21 @@ def test_killed_restore(dump, tmp_path):
     assert b"interrupted" in allod("stat", "--data", place, code=1).stderr
     allod("restore", dump, "--data", place)
     assert sorted(set(os.listdir(place)) - {"lock", "lock.mdb", "reserve"}) == ["data.mdb"]
+
+
+def test_verify_store(store, tmp_path):
+    """A store that is as it should be; one with a flipped byte, which is told with the owner; and none at all."""
+    assert b"All is as it should be" in allod("verify", "--data", store).stdout
+    told = json.loads(allod("verify", "--data", store, "--json").stdout)
+    assert told["faults"] == [] and told["owners"] == 2 and told["kinds"]["member"] == 1
+    allod("verify", "--data", tmp_path, code=1)
+    allod("verify", "x", "--data", store, code=2)
+
+    data = bytearray((store / "data.mdb").read_bytes())
+    at = -1
+    while (at := data.find(b"Demo team", at + 1)) >= 0:  # pages that are no longer used have it too
+        data[at] ^= 1
+    (store / "data.mdb").write_bytes(data)
+    assert TEAM in allod("verify", "--data", store, code=3).stdout.decode()
+    faults = json.loads(allod("verify", "--data", store, "--json", code=3).stdout)["faults"]
+    assert any(fault.startswith(TEAM) for fault in faults)

@@ -22,12 +22,14 @@ PRIVATE_HEADERS = {
     "engine/scope_private.h": {"scope", "scope_open", "scan", "page_token", "caller", "chore", "purge"},
     "engine/store_private.h": {"store", "store_make", "writer", "batch", "txn", "page_token", "caller", "chore", "purge"},
     "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "batch", "chore",
-                             "purge"},
+                             "purge", "verify", "verify_changes", "verify_rows"},
+    "engine/verify_private.h": {"verify", "verify_changes", "verify_rows"},
     "engine/writer_private.h": {"writer", "batch"},
 }
 
 # Only what wires a transaction or a store, and the scopes and scans in it, may name a row of the store by its bytes.
-BACKEND_CALLERS = {"backend", "lmdb", "scope", "scan", "txn", "store", "store_make"}
+BACKEND_CALLERS = {"backend", "lmdb", "scope", "scan", "txn", "store", "store_make", "verify",
+                   "verify_changes", "verify_rows"}
 # What opens no transaction: the version for --version.
 BACKEND_HARMLESS = {"backend_version"}
 

@@ -1,4 +1,4 @@
-#include "tests/crash/check.h"
+#include "engine/verify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ struct ground {
 
 /* What a check found. */
 struct findings {
-        char text[SENTENCES_MAX][CHECK_SENTENCE_SIZE];
+        char text[SENTENCES_MAX][VERIFY_SENTENCE_SIZE];
         size_t count;
 };
 
@@ -40,7 +40,7 @@ static void keep(void *context, const char *sentence)
 {
         struct findings *out = context;
 
-        if (out->count < SENTENCES_MAX) snprintf(out->text[out->count], CHECK_SENTENCE_SIZE, "%s", sentence);
+        if (out->count < SENTENCES_MAX) snprintf(out->text[out->count], VERIFY_SENTENCE_SIZE, "%s", sentence);
         out->count++;
 }
 
@@ -420,10 +420,10 @@ static const struct damage_kind {
 static enum result damage_and_check(struct txn *txn, void *arg)
 {
         const struct damage_kind *kind = arg;
-        struct check check = {.context = &findings, .found_cb = keep, .is_settled = kind->is_settled};
+        struct verify check = {.context = &findings, .found_cb = keep, .is_settled = kind->is_settled};
 
         kind->make(txn);
-        assert_int_equal(check_run(txn, &check), R_OK);
+        assert_int_equal(verify_run(txn, &check), R_OK);
         assert_int_equal(check.found_count, findings.count);
         return R_OK;
 }
@@ -461,19 +461,19 @@ static void test_damage(void **state)
         }
 }
 
-static struct check look(bool is_settled)
+static struct verify look(bool is_settled)
 {
-        struct check check = {.is_settled = is_settled, .context = &findings, .found_cb = keep};
+        struct verify check = {.is_settled = is_settled, .context = &findings, .found_cb = keep};
 
         findings.count = 0;
-        assert_int_equal(world_update(&ground.world, check_run, &check), R_OK);
+        assert_int_equal(world_update(&ground.world, verify_run, &check), R_OK);
         return check;
 }
 
 /* A store in which all is well: nothing is found, and every row is read. */
 static void test_well(void **state)
 {
-        struct check check = look(true);
+        struct verify check = look(true);
 
         (void)state;
         if (check.found_count > 0) fail_msg("%s", findings.text[0]);
@@ -504,7 +504,7 @@ static void test_purge(void **state)
         Allod__V1__DeleteAppRequest request = ALLOD__V1__DELETE_APP_REQUEST__INIT;
         struct credential in_team = world_in_team(&ground.ann.who, ground.team.id);
         char app[UUID_TEXT_LEN + 1];
-        struct check check;
+        struct verify check;
 
         (void)state;
         try_kind(forgotten);

@@ -7,7 +7,7 @@
 #include "engine/message.h"
 #include "engine/scope.h"
 #include "engine/txn_private.h"
-#include "tests/crash/check_private.h"
+#include "engine/verify_private.h"
 
 #define SIZE_MIN 64
 #define GAP_MAX  65536 /* of revisions; beyond it a number is taken for damage */
@@ -129,7 +129,7 @@ static enum result load_one(struct walk *walk, const struct row *row, struct byt
         struct named change;
 
         if (row->revision != changes->last + 1) {
-                check_found(walk, row, "%ju comes after %ju", (uintmax_t)row->revision, (uintmax_t)changes->last);
+                verify_found(walk, row, "%ju comes after %ju", (uintmax_t)row->revision, (uintmax_t)changes->last);
                 if (row->revision <= changes->last || row->revision - changes->last > GAP_MAX) return R_OK;
         }
         while (changes->last < row->revision) {
@@ -140,14 +140,14 @@ static enum result load_one(struct walk *walk, const struct row *row, struct byt
         }
         if (record_open(key, value, &record) != R_OK) return R_OK; /* the walk over all rows says so */
         if (message_load(&store_v1_Change_msg, record.body, &content) != R_OK || !read_change(&content, &change)) {
-                check_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
+                verify_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
                 return R_OK;
         }
         change.revision = row->revision;
         return change.operation == CHANGE_LOOK ? R_OK : add(changes, &change);
 }
 
-enum result check_changes_load(struct walk *walk)
+enum result verify_changes_load(struct walk *walk)
 {
         const struct row first = {.kind = ROW_CHANGE};
         struct changes *changes = &walk->changes;
@@ -161,7 +161,7 @@ enum result check_changes_load(struct walk *walk)
         changes->record_count = 0;
         changes->last = 0;
         if (changes->bucket_size > 0) memset(changes->buckets, 0, changes->bucket_size * sizeof *changes->buckets);
-        check_key(walk->owner, &first, &start);
+        verify_key(walk->owner, &first, &start);
         if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
         r = backend_seek(&cursor, key_bytes(&start), &found, &value);
         start.len = OWNER_PREFIX_SIZE;
@@ -187,28 +187,28 @@ static const struct named *named_by(const struct changes *changes, const struct 
         return find(changes, kind, row->app, row->id);
 }
 
-void check_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
+void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
 {
         const struct changes *changes = &walk->changes;
         const struct named *named;
         bool is_own = row->kind != ROW_JOB_INPUT && row->kind != ROW_JOB_RESULT && row->kind != ROW_COUNTERS;
 
         if (revision == 0 || revision > changes->last) {
-                check_found(walk, row, "has revision %ju, the owner %ju", (uintmax_t)revision,
-                            (uintmax_t)changes->last);
+                verify_found(walk, row, "has revision %ju, the owner %ju", (uintmax_t)revision,
+                             (uintmax_t)changes->last);
                 return;
         }
         named = named_by(changes, row, revision);
         if (named == NULL || changes->of_revision[revision - 1] != (uint32_t)(named - changes->records) + 1 ||
             (row->kind == ROW_COUNTERS && (named->kind != ROW_JOB || !uuid_equal(named->app, row->app))))
-                check_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
+                verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
         else if (is_own && named->revision != revision)
-                check_found(walk, row, "has revision %ju, but changed at %ju too", (uintmax_t)revision,
-                            (uintmax_t)named->revision);
+                verify_found(walk, row, "has revision %ju, but changed at %ju too", (uintmax_t)revision,
+                             (uintmax_t)named->revision);
 }
 
 /* What the changes have made must be there, and what they have deleted must not. Jobs go with their app. */
-void check_changes_replay(struct walk *walk)
+void verify_changes_replay(struct walk *walk)
 {
         const struct changes *changes = &walk->changes;
         size_t i;
@@ -217,21 +217,21 @@ void check_changes_replay(struct walk *walk)
                 const struct named *named = &changes->records[i];
                 const struct row row = {.kind = named->kind, .app = named->app, .id = named->id};
                 const struct row app = {.kind = ROW_APP, .app = named->app};
-                bool is_there = check_has(walk, walk->owner, &row);
+                bool is_there = verify_has(walk, walk->owner, &row);
                 bool is_made = named->operation != CHANGE_DELETE;
 
-                if (row_kind_is_under_app(row.kind) && row.kind != ROW_APP && !check_has(walk, walk->owner, &app))
+                if (row_kind_is_under_app(row.kind) && row.kind != ROW_APP && !verify_has(walk, walk->owner, &app))
                         continue;
                 if (is_made && !is_there)
-                        check_found(walk, &row, "is absent, but its last change, %ju, is no deletion",
-                                    (uintmax_t)named->revision);
+                        verify_found(walk, &row, "is absent, but its last change, %ju, is no deletion",
+                                     (uintmax_t)named->revision);
                 if (!is_made && is_there)
-                        check_found(walk, &row, "is there, but its last change, %ju, is its deletion",
-                                    (uintmax_t)named->revision);
+                        verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
+                                     (uintmax_t)named->revision);
         }
 }
 
-void check_changes_free(struct changes *changes)
+void verify_changes_free(struct changes *changes)
 {
         free(changes->records);
         free(changes->of_revision);

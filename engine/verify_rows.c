@@ -10,7 +10,7 @@
 #include "engine/counters.h"
 #include "engine/message.h"
 #include "engine/txn_private.h"
-#include "tests/crash/check_private.h"
+#include "engine/verify_private.h"
 
 #define STATUS_QUEUED   ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED
 #define STATUS_CANCELED ALLOD__V1__JOB_STATUS__JOB_STATUS_CANCELED
@@ -20,9 +20,9 @@ static const char *mismatch = "does not decode";
 static void check_profile(struct walk *walk, const struct row *row, struct bytes body)
 {
         if (message_load(&store_v1_Profile_msg, body, &walk->profile) != R_OK)
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
         else if (walk->profile.created_at_ms <= 0 || walk->profile.updated_at_ms < walk->profile.created_at_ms)
-                check_found(walk, row, "has times that cannot be");
+                verify_found(walk, row, "has times that cannot be");
 }
 
 /* The way back, from the table of API keys, is checked with that table. */
@@ -34,16 +34,16 @@ static void check_key_row(struct walk *walk, const struct row *row, struct bytes
 
         if (message_load(&store_v1_ApiKey_msg, body, &content) != R_OK || content.digest.size != API_KEY_DIGEST_SIZE ||
             content.created_at_ms <= 0) {
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
                 return;
         }
         digest = bytes_of(content.digest.bytes, content.digest.size);
         if (backend_get(walk->txn, TABLE_APIKEYS, digest, &value) != R_OK)
-                check_found(walk, row, "is not in the table of API keys");
+                verify_found(walk, row, "is not in the table of API keys");
         else if (record_open(digest, value, &record) == R_OK && record.body.len == (size_t)2 * UUID_SIZE &&
                  (memcmp(record.body.data, walk->owner.id.bytes, UUID_SIZE) != 0 ||
                   memcmp(record.body.data + UUID_SIZE, row->id.bytes, UUID_SIZE) != 0))
-                check_found(walk, row, "has the digest of another key");
+                verify_found(walk, row, "has the digest of another key");
 }
 
 static void check_pair(struct walk *walk, const struct row *row, enum owner_kind other_kind, enum row_kind other_row)
@@ -52,8 +52,8 @@ static void check_pair(struct walk *walk, const struct row *row, enum owner_kind
         const struct row profile = {.kind = ROW_PROFILE};
         const struct row back = {.kind = other_row, .id = walk->owner.id};
 
-        if (!check_has(walk, other, &profile)) check_found(walk, row, "names an owner that does not exist");
-        if (!check_has(walk, other, &back)) check_found(walk, row, "has no counterpart");
+        if (!verify_has(walk, other, &profile)) verify_found(walk, row, "names an owner that does not exist");
+        if (!verify_has(walk, other, &back)) verify_found(walk, row, "has no counterpart");
 }
 
 static void check_member(struct walk *walk, const struct row *row, struct bytes body)
@@ -62,7 +62,7 @@ static void check_member(struct walk *walk, const struct row *row, struct bytes 
 
         if (message_load(&store_v1_Member_msg, body, &content) != R_OK || content.joined_at_ms <= 0 ||
             content.role < ALLOD__V1__ROLE__ROLE_OWNER || content.role > ALLOD__V1__ROLE__ROLE_MEMBER)
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
         else if (content.role == ALLOD__V1__ROLE__ROLE_OWNER)
                 walk->member_owner_count++;
         walk->member_count++;
@@ -76,7 +76,7 @@ static void check_invitation(struct walk *walk, const struct row *row, struct by
         if (message_load(&store_v1_Invitation_msg, body, &content) != R_OK || content.created_at_ms <= 0 ||
             content.invited_by.size != UUID_SIZE || content.role < ALLOD__V1__ROLE__ROLE_OWNER ||
             content.role > ALLOD__V1__ROLE__ROLE_MEMBER)
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
 }
 
 /* All that every stored app has, and nothing of what replies append. */
@@ -86,22 +86,22 @@ static void check_app(struct walk *walk, const struct row *row, struct bytes bod
         const Allod__V1__App *app;
 
         if (message_unpack(&walk->arena, &allod__v1__app__descriptor, body, &message) != R_OK) {
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
                 return;
         }
         app = (const Allod__V1__App *)message;
         if (app->name[0] == '\0' || app->configuration == NULL || app->workflow == NULL || app->created_at == NULL ||
             app->updated_at == NULL || app->created_by[0] == '\0' || app->status == 0 ||
             app->configuration->gpu_tier == 0 || app->workflow->model_url[0] == '\0')
-                check_found(walk, row, "lacks a field");
+                verify_found(walk, row, "lacks a field");
         if (app->id[0] != '\0' || app->owner_case != 0 || app->jobs != NULL || app->workers != NULL ||
             app->etag[0] != '\0')
-                check_found(walk, row, "has a field that is not stored");
+                verify_found(walk, row, "has a field that is not stored");
 }
 
 static void check_counters(struct walk *walk, const struct row *row, struct bytes body)
 {
-        if (message_load(&store_v1_Counters_msg, body, &walk->stored) != R_OK) check_found(walk, row, "%s", mismatch);
+        if (message_load(&store_v1_Counters_msg, body, &walk->stored) != R_OK) verify_found(walk, row, "%s", mismatch);
 }
 
 static struct row sibling(const struct row *row, enum row_kind kind, uint8_t state)
@@ -117,25 +117,25 @@ static void check_job(struct walk *walk, const struct row *row, struct bytes bod
         const Allod__V1__Job *job;
 
         if (message_unpack(&walk->arena, &allod__v1__job__descriptor, body, &message) != R_OK) {
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
                 return;
         }
         job = (const Allod__V1__Job *)message;
         if (job->status < STATUS_QUEUED || job->status > STATUS_CANCELED || job->created_at == NULL ||
             job->updated_at == NULL || job->created_by[0] == '\0')
-                check_found(walk, row, "lacks a field");
+                verify_found(walk, row, "lacks a field");
         if (job->id[0] != '\0' || job->app_id[0] != '\0' || job->etag[0] != '\0' || job->input[0] != '\0' ||
             job->result[0] != '\0')
-                check_found(walk, row, "has a field that is stored elsewhere");
+                verify_found(walk, row, "has a field that is stored elsewhere");
         by_state.state = (uint8_t)job->status;
-        if (!check_has(walk, walk->owner, &input)) check_found(walk, row, "has no input");
-        if (!check_has(walk, walk->owner, &by_state)) check_found(walk, row, "is not in the index of its state");
-        if (check_has(walk, walk->owner, &queue) != (job->status == STATUS_QUEUED))
-                check_found(walk, row,
-                            job->status == STATUS_QUEUED ? "waits, and is not in the queue"
-                                                         : "does not wait, and is in the queue");
+        if (!verify_has(walk, walk->owner, &input)) verify_found(walk, row, "has no input");
+        if (!verify_has(walk, walk->owner, &by_state)) verify_found(walk, row, "is not in the index of its state");
+        if (verify_has(walk, walk->owner, &queue) != (job->status == STATUS_QUEUED))
+                verify_found(walk, row,
+                             job->status == STATUS_QUEUED ? "waits, and is not in the queue"
+                                                          : "does not wait, and is in the queue");
         if (counters_move(&walk->counted, 0, (uint32_t)job->status) != R_OK)
-                check_found(walk, row, "cannot be counted");
+                verify_found(walk, row, "cannot be counted");
 }
 
 /* A job's document: the row holds one field, and the job is there. */
@@ -146,14 +146,14 @@ static void check_document(struct walk *walk, const struct row *row, struct byte
         const Allod__V1__Job *job;
         const char *document;
 
-        if (!check_has(walk, walk->owner, &state)) check_found(walk, row, "is of no job");
+        if (!verify_has(walk, walk->owner, &state)) verify_found(walk, row, "is of no job");
         if (message_unpack(&walk->arena, &allod__v1__job__descriptor, body, &message) != R_OK) {
-                check_found(walk, row, "%s", mismatch);
+                verify_found(walk, row, "%s", mismatch);
                 return;
         }
         job = (const Allod__V1__Job *)message;
         document = row->kind == ROW_JOB_INPUT ? job->input : job->result;
-        if (document[0] == '\0') check_found(walk, row, "is empty");
+        if (document[0] == '\0') verify_found(walk, row, "is empty");
 }
 
 /* From the index to the job. That each job is in the index once follows: its own state's row is there, and any other
@@ -167,16 +167,16 @@ static void check_index(struct walk *walk, const struct row *row)
         struct bytes value;
         struct key key;
 
-        if (check_get(walk, walk->owner, &state, &value) != R_OK) {
-                check_found(walk, row, "is of no job");
+        if (verify_get(walk, walk->owner, &state, &value) != R_OK) {
+                verify_found(walk, row, "is of no job");
                 return;
         }
-        check_key(walk->owner, &state, &key);
+        verify_key(walk->owner, &state, &key);
         if (record_open(key_bytes(&key), value, &record) != R_OK ||
             message_unpack(&walk->arena, &allod__v1__job__descriptor, record.body, &message) != R_OK)
                 return; /* said of the job */
         if ((uint32_t)((const Allod__V1__Job *)message)->status != wanted)
-                check_found(walk, row, "is of a job in another state");
+                verify_found(walk, row, "is of a job in another state");
 }
 
 /* Some kinds are of users, one is of teams, the rest of both. */
@@ -185,12 +185,12 @@ static void check_owner_kind(struct walk *walk, const struct row *row)
         const uint32_t of_users = ROW_BIT(ROW_KEY) | ROW_BIT(ROW_MEMBERSHIP) | ROW_BIT(ROW_INVITATION);
 
         if (walk->owner.kind != OWNER_USER && ROW_BIT(row->kind) & of_users)
-                check_found(walk, row, "is of a team, and only users have such");
+                verify_found(walk, row, "is of a team, and only users have such");
         if (walk->owner.kind != OWNER_TEAM && row->kind == ROW_MEMBER)
-                check_found(walk, row, "is of a user, and only teams have such");
+                verify_found(walk, row, "is of a user, and only teams have such");
 }
 
-void check_row(struct walk *walk, const struct row *row, const struct record *record)
+void verify_row(struct walk *walk, const struct row *row, const struct record *record)
 {
         check_owner_kind(walk, row);
         switch (row->kind) {
@@ -232,34 +232,34 @@ void check_row(struct walk *walk, const struct row *row, const struct record *re
         case ROW_GRANT:
         case ROW_GRANTEE_JOB:
         case ROW_KIND_COUNT:
-                check_found(walk, row, "is of a kind that nothing writes yet");
+                verify_found(walk, row, "is of a kind that nothing writes yet");
                 return;
         }
-        check_changes_record(walk, row, record->revision);
+        verify_changes_record(walk, row, record->revision);
 }
 
-void check_app_end(struct walk *walk)
+void verify_app_end(struct walk *walk)
 {
         const struct row row = {.kind = ROW_COUNTERS, .app = walk->app};
 
         if (walk->stored.completed != walk->counted.completed || walk->stored.failed != walk->counted.failed ||
             walk->stored.in_progress != walk->counted.in_progress || walk->stored.in_queue != walk->counted.in_queue)
-                check_found(walk, &row, "are %jd, %jd, %jd, %jd; a recount gives %jd, %jd, %jd, %jd",
-                            (intmax_t)walk->stored.completed, (intmax_t)walk->stored.failed,
-                            (intmax_t)walk->stored.in_progress, (intmax_t)walk->stored.in_queue,
-                            (intmax_t)walk->counted.completed, (intmax_t)walk->counted.failed,
-                            (intmax_t)walk->counted.in_progress, (intmax_t)walk->counted.in_queue);
+                verify_found(walk, &row, "are %jd, %jd, %jd, %jd; a recount gives %jd, %jd, %jd, %jd",
+                             (intmax_t)walk->stored.completed, (intmax_t)walk->stored.failed,
+                             (intmax_t)walk->stored.in_progress, (intmax_t)walk->stored.in_queue,
+                             (intmax_t)walk->counted.completed, (intmax_t)walk->counted.failed,
+                             (intmax_t)walk->counted.in_progress, (intmax_t)walk->counted.in_queue);
 }
 
-void check_owner_end(struct walk *walk)
+void verify_owner_end(struct walk *walk)
 {
         const struct row row = {.kind = ROW_PROFILE};
 
-        check_changes_replay(walk);
+        verify_changes_replay(walk);
         if (walk->owner.kind != OWNER_TEAM) return;
         if (walk->profile.member_count != walk->member_count || walk->profile.owner_count != walk->member_owner_count)
-                check_found(walk, &row, "counts %u members, %u of them OWNERs; a recount gives %u and %u",
-                            walk->profile.member_count, walk->profile.owner_count, walk->member_count,
-                            walk->member_owner_count);
-        if (walk->member_owner_count == 0) check_found(walk, &row, "has no OWNER");
+                verify_found(walk, &row, "counts %u members, %u of them OWNERs; a recount gives %u and %u",
+                             walk->profile.member_count, walk->profile.owner_count, walk->member_count,
+                             walk->member_owner_count);
+        if (walk->member_owner_count == 0) verify_found(walk, &row, "has no OWNER");
 }

@@ -15,9 +15,11 @@
  *
  * It reads only, and it needs nothing but a transaction of the engine: the files need not belong to an open store. What
  * it finds it says in sentences and goes on; a store with damage gives many.
+ *
+ * LIMIT: the changes of one owner are held in memory, some 60 bytes each.
  */
-#ifndef ALLOD_TESTS_CRASH_CHECK_H
-#define ALLOD_TESTS_CRASH_CHECK_H
+#ifndef ALLOD_ENGINE_VERIFY_H
+#define ALLOD_ENGINE_VERIFY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,13 +29,15 @@
 #include "engine/result.h"
 #include "engine/txn.h"
 
-#define CHECK_SENTENCE_SIZE 320
+#define VERIFY_SENTENCE_SIZE 320
 
-struct check {
+struct verify {
         /* set by the caller */
         bool is_settled; /* nothing may be left to purge */
         void *context;
         void (*found_cb)(void *context, const char *sentence); /* NULL: only count */
+        enum result (*step_cb)(void *context, size_t size);    /* a row of that size was read; not R_OK: stop with that.
+                                                                  NULL: nothing is wanted */
 
         /* what was read, and how much of it is wrong */
         uint64_t rows[ROW_KIND_COUNT];
@@ -44,12 +48,13 @@ struct check {
 };
 
 /* R_OK when all could be read, whatever was found. R_NO_MEMORY, R_CORRUPT (by the engine's own account), R_IO. */
-enum result check_tables(struct backend_txn *txn, struct check *check) MUST_USE;
+enum result verify_tables(struct backend_txn *txn, struct verify *verify) MUST_USE;
 
-/* The same as a transaction function for view_run; `arg` is a struct check. */
-enum result check_run(struct txn *txn, void *arg) MUST_USE;
+/* The same as a transaction function for view_run; `arg` is a struct verify. */
+enum result verify_run(struct txn *txn, void *arg) MUST_USE;
 
-/* The same for the files of a store that nobody has open, without changing anything in them. */
-enum result check_dir(const char *dir, struct check *check) MUST_USE;
+/* The same for the files of a store that nobody has open, and nobody else can open meanwhile; they are not changed.
+ * R_HELD: somebody has. R_ABSENT, R_FORMAT, R_IO: `why` says it in a sentence. `map_size` 0: the default. */
+enum result verify_dir(const char *dir, size_t map_size, struct verify *verify, char why[256]) MUST_USE;
 
 #endif

@@ -1,14 +1,14 @@
 /*
- * The inside of a check: what its files know of the rows being read.
+ * The inside of verify: what its files know of the rows being read.
  */
-#ifndef ALLOD_TESTS_CRASH_CHECK_PRIVATE_H
-#define ALLOD_TESTS_CRASH_CHECK_PRIVATE_H
+#ifndef ALLOD_ENGINE_VERIFY_PRIVATE_H
+#define ALLOD_ENGINE_VERIFY_PRIVATE_H
 
 #include <store/v1/store.pb.h>
 
 #include "engine/arena.h"
 #include "engine/record.h"
-#include "tests/crash/check.h"
+#include "engine/verify.h"
 
 /* A record that changes name: its newest change, looks left out. */
 struct named {
@@ -32,7 +32,7 @@ struct changes {
 
 struct walk {
         struct backend_txn *txn;
-        struct check *check;
+        struct verify *verify;
         struct arena arena; /* of one row */
 
         /* the owner whose rows are read */
@@ -51,24 +51,24 @@ struct walk {
 };
 
 /* Report about a row of walk->owner (NULL: about the store as a whole). */
-void check_found(struct walk *walk, const struct row *row, const char *format, ...)
+void verify_found(struct walk *walk, const struct row *row, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 /* Keys of rows of any owner. */
-void check_key(struct owner owner, const struct row *row, struct key *out);
-enum result check_get(struct walk *walk, struct owner owner, const struct row *row, struct bytes *value) MUST_USE;
-bool check_has(struct walk *walk, struct owner owner, const struct row *row);
-bool check_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
+void verify_key(struct owner owner, const struct row *row, struct key *out);
+enum result verify_get(struct walk *walk, struct owner owner, const struct row *row, struct bytes *value) MUST_USE;
+bool verify_has(struct walk *walk, struct owner owner, const struct row *row);
+bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
 
-/* check_rows.c: a row that counts, whose value has been opened; and the end of an app and of an owner. */
-void check_row(struct walk *walk, const struct row *row, const struct record *record);
-void check_app_end(struct walk *walk);
-void check_owner_end(struct walk *walk);
+/* verify_rows.c: a row that counts, whose value has been opened; and the end of an app and of an owner. */
+void verify_row(struct walk *walk, const struct row *row, const struct record *record);
+void verify_app_end(struct walk *walk);
+void verify_owner_end(struct walk *walk);
 
-/* check_changes.c. Load: R_NO_MEMORY and what the engine answers. */
-enum result check_changes_load(struct walk *walk) MUST_USE;
-void check_changes_record(struct walk *walk, const struct row *row, uint64_t revision);
-void check_changes_replay(struct walk *walk);
-void check_changes_free(struct changes *changes);
+/* verify_changes.c. Load: R_NO_MEMORY and what the engine answers. */
+enum result verify_changes_load(struct walk *walk) MUST_USE;
+void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision);
+void verify_changes_replay(struct walk *walk);
+void verify_changes_free(struct changes *changes);
 
 #endif
