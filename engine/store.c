@@ -341,3 +341,26 @@ int64_t store_time_ms(struct store *store)
 {
         return storetime_now(&store->time);
 }
+
+size_t store_room(const struct store *store)
+{
+        return backend_room(store->backend);
+}
+
+enum result store_open_spool(const struct store *store, int *fd)
+{
+        int opened = openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+        if (opened < 0) return errno == ENOSPC || errno == EDQUOT ? R_READ_ONLY : R_IO;
+        *fd = opened;
+        return R_OK;
+}
+
+enum result store_disk_room(const struct store *store, uint64_t *bytes)
+{
+        struct statfs st;
+
+        if (fstatfs(store->dir_fd, &st) != 0) return R_IO;
+        *bytes = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
+        return R_OK;
+}

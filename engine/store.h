@@ -82,6 +82,14 @@ struct writer *store_writer(struct store *store);
 /* Milliseconds since 1970 that never go back, across restarts too. Thread: any. */
 int64_t store_time_ms(struct store *store);
 
+/* Bytes of the map that nothing has used yet; cheap. What commits freed comes on top. Thread: any. */
+size_t store_room(const struct store *store);
+
+/* A new file without a name in the store's directory, for what must not be held in memory; and how many bytes that disk
+ * has left. R_IO, R_READ_ONLY (the disk is full). Thread: any. */
+enum result store_open_spool(const struct store *store, int *fd) MUST_USE;
+enum result store_disk_room(const struct store *store, uint64_t *bytes) MUST_USE;
+
 struct store_stat {
         size_t map_bytes, used_bytes;
         uint64_t records, keys, purge_backlog;

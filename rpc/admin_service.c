@@ -1,5 +1,6 @@
 #include "engine/admin.h"
 #include "google/protobuf/empty.pb-c.h"
+#include "rpc/dump_feed.h"
 #include "rpc/host.h"
 #include "rpc/services.h"
 
@@ -129,6 +130,14 @@ static const struct method methods[] = {
                 ROW("GetStats", admin_get_stats, allod__v1__get_stats_request, allod__v1__stats),
                 .kind = METHOD_VIEW,
                 .complete = add_server_stats,
+        },
+        {
+                .path = "/allod.v1.AdminService/Dump",
+                .kind = METHOD_STREAM,
+                .planes = PLANE_BIT(PLANE_ADMIN),
+                .request = &allod__v1__dump_request__descriptor,
+                .response = &allod__v1__dump_response__descriptor,
+                .feed = &dump_feed,
         },
 };
 

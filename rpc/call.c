@@ -377,6 +377,7 @@ void call_on_closed(struct exchange *exchange, bool was_answered)
         if (call == NULL) return;
         exchange->call = NULL;
         if (call->state != CALL_ANSWERED) note(call, R_CANCELED, NULL);
+        if (call->has_feed) feed_close(call);
         call->exchange = NULL;
         if (call->state == CALL_RUNNING) {
                 call_set_state(call, CALL_ORPHANED);

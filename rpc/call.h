@@ -77,6 +77,7 @@ struct call {
         struct host *host;
         const struct face *face;
         const struct method *method; /* NULL until routed */
+        bool has_feed;               /* it is or was STREAMING: feed_close is owed */
         struct credential who;
 
         /* time, CLOCK_MONOTONIC */

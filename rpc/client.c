@@ -29,6 +29,7 @@ struct client {
         char why[CLIENT_WHY_SIZE];
         bool is_broken; /* the connection is of no use any more; `why` says it */
         struct client_call *calls;
+        bool (*is_stopped)(void); /* client_stop_on_signal's */
 };
 
 /* A message that has arrived and was not yet received. */
@@ -55,6 +56,9 @@ struct client_call {
         /* receiving */
         struct grpc_frame_reader reader;
         struct client_message *first, **last;
+        client_take_fn *take; /* NULL: messages are kept until client_receive */
+        void *take_context;
+        struct arena_mark mark;
         struct client_status status;
         bool has_status; /* grpc-status was seen */
         bool is_closed;
@@ -107,7 +111,8 @@ static enum result broken(struct client *client, const char *format, ...)
 
 /* ---- Connecting ---- */
 
-static enum result wait_for(int fd, short events, int64_t deadline_ns)
+/* R_CANCELED: a signal came, and is_stopped (which may be NULL) says that it matters. */
+static enum result wait_for(int fd, short events, int64_t deadline_ns, bool (*is_stopped)(void))
 {
         struct pollfd poll_fd = {.fd = fd, .events = events};
         int64_t left_ms = -1;
@@ -124,6 +129,7 @@ static enum result wait_for(int fd, short events, int64_t deadline_ns)
                 ready = poll(&poll_fd, 1, (int)left_ms);
                 if (ready > 0) return R_OK;
                 if (ready < 0 && errno != EINTR) return R_IO;
+                if (ready < 0 && is_stopped != NULL && is_stopped()) return R_CANCELED;
         }
 }
 
@@ -142,7 +148,7 @@ static enum result connect_socket(int family, const struct sockaddr *address, so
         }
         r = R_IO;
         if (errno == EINPROGRESS) {
-                r = wait_for(fd, POLLOUT, deadline_ns);
+                r = wait_for(fd, POLLOUT, deadline_ns, NULL);
                 if (r == R_OK && getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &failure_len) == 0 && failure == 0) {
                         *out = fd;
                         return R_OK;
@@ -280,6 +286,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
 }
 
+/* Whoever takes it keeps nothing of it. */
+static void give_message(struct client_call *call, struct bytes data)
+{
+        call->failure = call->take(call->take_context, data);
+        if (grpc_frame_is_whole(&call->reader)) arena_reset(call->arena, call->mark);
+}
+
 static void add_message(struct client_call *call, struct bytes data)
 {
         struct client_message *message = arena_alloc(call->arena, sizeof *message);
@@ -306,7 +319,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
         while (call != NULL && call->failure == R_OK) {
                 switch (grpc_frame_feed(&call->reader, &in, &message)) {
                 case GRPC_FRAME_MESSAGE:
-                        add_message(call, message);
+                        if (call->take != NULL)
+                                give_message(call, message);
+                        else
+                                add_message(call, message);
                         continue;
                 case GRPC_FRAME_MORE:
                         return 0;
@@ -410,7 +426,7 @@ static enum result send_pending(struct client *client, int64_t deadline_ns)
                         }
                         if (errno == EINTR) continue;
                         if (errno != EAGAIN) return send_failed(client);
-                        r = wait_for(client->fd, POLLOUT, deadline_ns);
+                        r = wait_for(client->fd, POLLOUT, deadline_ns, client->is_stopped);
                         /* Half a frame is out: the connection cannot be used after this. */
                         if (r == R_DEADLINE) (void)broken(client, "The server took no more bytes in time.");
                         if (r != R_OK) return r;
@@ -429,7 +445,7 @@ static enum result pump(struct client *client, int64_t deadline_ns)
 
         if (client->is_broken) return R_IO;
         r = send_pending(client, deadline_ns);
-        if (r == R_OK) r = wait_for(client->fd, POLLIN, deadline_ns);
+        if (r == R_OK) r = wait_for(client->fd, POLLIN, deadline_ns, client->is_stopped);
         if (r != R_OK) return r;
         len = recv(client->fd, buffer, sizeof buffer, 0);
         if (len < 0 && (errno == EAGAIN || errno == EINTR)) return R_OK;
@@ -500,6 +516,11 @@ void client_close(struct client *client)
         if (client->session != NULL) nghttp2_session_del(client->session);
         if (client->fd >= 0) close(client->fd);
         free(client);
+}
+
+void client_stop_on_signal(struct client *client, bool (*is_stopped)(void))
+{
+        client->is_stopped = is_stopped;
 }
 
 const char *client_why(const struct client *client)
@@ -598,6 +619,22 @@ enum result client_receive(struct client_call *call, struct bytes *message, stru
                 return R_ABSENT;
         }
         return r != R_OK ? r : call->failure;
+}
+
+enum result client_receive_all(struct client_call *call, client_take_fn *take, void *context,
+                               struct client_status *status)
+{
+        enum result r = R_OK;
+
+        call->take = take;
+        call->take_context = context;
+        call->mark = arena_mark(call->arena);
+        while (!call->is_closed && call->failure == R_OK && r == R_OK)
+                r = pump(call->client, call->deadline_ns);
+        if (call->failure != R_OK) return call->failure;
+        if (!call->has_status || !call->is_closed) return r;
+        *status = call->status;
+        return R_ABSENT;
 }
 
 void client_finish(struct client_call *call)

@@ -12,6 +12,7 @@
 #ifndef ALLOD_RPC_CLIENT_H
 #define ALLOD_RPC_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,17 @@ enum result client_start(struct client *client, const char *path, const struct f
 enum result client_send(struct client_call *call, struct bytes message, bool is_last) MUST_USE;
 enum result client_receive(struct client_call *call, struct bytes *message, struct client_status *status) MUST_USE;
 void client_finish(struct client_call *call);
+
+/* Receive all messages of a call from which none was received yet, each given to `take` when it comes and forgotten
+ * then, so that memory does not grow with their number. R_ABSENT: that was all, and *status is filled. What `take`
+ * answers; else as client_receive. */
+typedef enum result client_take_fn(void *context, struct bytes message);
+enum result client_receive_all(struct client_call *call, client_take_fn *take, void *context,
+                               struct client_status *status) MUST_USE;
+
+/* From now on, when a signal interrupts waiting, `is_stopped` is asked whether to give up: then calls answer
+ * R_CANCELED. */
+void client_stop_on_signal(struct client *client, bool (*is_stopped)(void));
 
 /* What broke, after R_IO: a sentence. Lives as long as the client. */
 const char *client_why(const struct client *client);

@@ -13,10 +13,11 @@ void feed_open(struct call *call)
         memset(feed, 0, sizeof *feed);
         grpc_frame_reader_init(&feed->reader, &call->arena, FEED_REQUEST_MAX);
         feed->mark = arena_mark(&call->arena);
+        call->has_feed = true;
         call_set_state(call, CALL_STREAMING);
 }
 
-static bool is_open(const struct call *call)
+bool feed_is_open(const struct call *call)
 {
         return call->state == CALL_STREAMING && !call->feed.is_finishing;
 }
@@ -79,7 +80,7 @@ static void take_message(struct call *call, struct bytes message)
 
 void feed_data(struct call *call, struct bytes data)
 {
-        while (is_open(call)) {
+        while (feed_is_open(call)) {
                 struct bytes message;
                 enum grpc_frame_outcome outcome = grpc_frame_feed(&call->feed.reader, &data, &message);
 
@@ -94,7 +95,7 @@ void feed_data(struct call *call, struct bytes data)
 
 void feed_end(struct call *call)
 {
-        if (!is_open(call)) return;
+        if (!feed_is_open(call)) return;
         if (!grpc_frame_is_whole(&call->feed.reader))
                 feed_finish(call, fault_set(&call->fault, R_BAD_ARGUMENT, "The request ended within a message."));
         else
@@ -104,7 +105,7 @@ void feed_end(struct call *call)
 
 void feed_wake(struct call *call)
 {
-        if (is_open(call)) call->method->feed->wake(call);
+        if (feed_is_open(call)) call->method->feed->wake(call);
         settle(call);
 }
 
@@ -130,8 +131,7 @@ static enum result keep(struct call *call, struct bytes data)
         struct feed *feed = &call->feed;
         size_t needed = feed->waiting_len - feed->sent + data.len;
 
-        if (needed > FEED_WAITING_MAX)
-                return fault_set(&call->fault, R_EXHAUSTED, "Too many answers wait to be read.");
+        if (needed > FEED_WAITING_MAX) return fault_set(&call->fault, R_EXHAUSTED, "Too many answers wait to be read.");
         if (feed->sent > 0) {
                 feed->waiting_len -= feed->sent;
                 memmove(feed->waiting, feed->waiting + feed->sent, feed->waiting_len);
@@ -157,7 +157,7 @@ void feed_send(struct call *call, const struct message *message)
         size_t written;
         enum result r;
 
-        REQUIRE(is_open(call));
+        REQUIRE(feed_is_open(call));
         if ((r = message_finish(message)) != R_OK) {
                 feed_finish(call, r);
                 return;
@@ -181,13 +181,28 @@ void feed_writable(struct call *call)
 
         feed->sent += write_some(call, bytes_of(feed->waiting + feed->sent, feed->waiting_len - feed->sent));
         settle(call);
+        if (feed_is_open(call) && feed->sent == feed->waiting_len && call->method->feed->writable != NULL)
+                call->method->feed->writable(call);
+}
+
+bool feed_settle(struct call *call)
+{
+        const struct feed *feed = &call->feed;
+
+        settle(call);
+        return feed_is_open(call) && feed->sent == feed->waiting_len;
+}
+
+void feed_close(struct call *call)
+{
+        if (call->method->feed->close != NULL) call->method->feed->close(call);
 }
 
 void feed_finish(struct call *call, enum result r)
 {
         struct feed *feed = &call->feed;
 
-        if (!is_open(call)) return;
+        if (!feed_is_open(call)) return;
         if (!feed->is_started && r != R_OK) {
                 call_fail(call, r);
                 return;

@@ -25,6 +25,10 @@ struct feed_ops {
         void (*end)(struct call *call);
         /* The host drains. */
         void (*wake)(struct call *call);
+        /* What waited for the peer is out: more may be sent. May be NULL. */
+        void (*writable)(struct call *call);
+        /* The call is over, however; once. What is left of it must not touch the call again. May be NULL. */
+        void (*close)(struct call *call);
 };
 
 #define FEED_STATE_SIZE 128
@@ -47,10 +51,18 @@ void feed_data(struct call *call, struct bytes data);
 void feed_end(struct call *call);
 void feed_writable(struct call *call);
 void feed_wake(struct call *call);
+void feed_close(struct call *call);
 
 /* For methods. A message to build a response in, and sending it; then finishing, once. */
 void feed_message(struct call *call, struct message *message);
 void feed_send(struct call *call, const struct message *message);
 void feed_finish(struct call *call, enum result r);
+
+/* Whether it may still send: it has not finished, and the call was not answered otherwise. */
+bool feed_is_open(const struct call *call);
+
+/* After a step that the method took by itself, outside the functions of its feed_ops: memory goes back when nothing
+ * waits for the peer. Returns whether that is so. */
+bool feed_settle(struct call *call);
 
 #endif

@@ -102,8 +102,8 @@ static void watch_wake(struct call *call)
         feed_finish(call, R_DRAINING);
 }
 
-static const struct feed_ops check = {message, check_end, check_wake};
-static const struct feed_ops watch = {message, watch_end, watch_wake};
+static const struct feed_ops check = {.message = message, .end = check_end, .wake = check_wake};
+static const struct feed_ops watch = {.message = message, .end = watch_end, .wake = watch_wake};
 
 #define ROW(rpc)                                                                                                       \
         .path = "/grpc.health.v1.Health/" rpc, .kind = METHOD_STREAM,                                                  \

@@ -155,7 +155,7 @@ static void wake(struct call *call)
         feed_finish(call, R_DRAINING);
 }
 
-static const struct feed_ops reflection = {message, end, wake};
+static const struct feed_ops reflection = {.message = message, .end = end, .wake = wake};
 
 #define ROW(version)                                                                                                   \
         .path = "/grpc.reflection." #version ".ServerReflection/ServerReflectionInfo", .kind = METHOD_STREAM,          \

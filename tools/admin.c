@@ -88,6 +88,16 @@ int admin_open(const struct arguments *arguments, struct admin **out)
         return code;
 }
 
+struct store *admin_store(struct admin *admin)
+{
+        return admin->store;
+}
+
+struct client *admin_client(struct admin *admin)
+{
+        return admin->client;
+}
+
 void admin_accept_existing(struct admin *admin)
 {
         admin->accepts_existing = true;

@@ -11,6 +11,8 @@
 #include "tools/command.h"
 
 struct admin;
+struct client;
+struct store;
 
 /* The options that every such command has. */
 #define ADMIN_OPTIONS                                                                                                  \
@@ -24,6 +26,10 @@ const char *admin_data_dir(const struct arguments *arguments);
 
 /* EXIT_DONE, or what to exit with after saying what is wrong. */
 int admin_open(const struct arguments *arguments, struct admin **out);
+
+/* One of them is NULL: the store, when nobody else holds it; the connection to the server that does. */
+struct store *admin_store(struct admin *admin);
+struct client *admin_client(struct admin *admin);
 
 /* From now on ALREADY_EXISTS is as good as success; *reply is NULL then. */
 void admin_accept_existing(struct admin *admin);

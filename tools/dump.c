@@ -2,8 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "allod/v1/admin.pb-c.h"
+#include "engine/message.h"
+#include "engine/owner.h"
 #include "engine/store.h"
 #include "engine/txn.h"
+#include "rpc/client.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
 
@@ -18,27 +22,17 @@ static const struct option_spec options[] = {
 
 static const char text[] =
         "What is written is one moment of the store, and all that is needed to make it anew: users, "
-        "keys, teams, apps,\njobs. FILE gets its name only when it is whole and on disk. "
-        "`allod verify FILE` checks it, `allod restore` makes a\nstore of it. No server may hold the store.";
+        "keys, teams, apps,\njobs. A server goes on meanwhile. FILE gets its name only when it is whole and on disk. "
+        "`allod verify FILE` checks it, `allod restore` makes a\nstore of it.";
 
 static int parse_owners(const struct arguments *arguments, struct owner owners[COMMAND_REPEATS_MAX])
 {
         for (int i = 0; i < arguments->repeated_count; i++) {
-                if (!owner_parse(arguments->repeated[i], &owners[i]))
+                if (owner_parse(arguments->repeated[i], &owners[i]) != R_OK)
                         return command_misused(arguments->command, "`%s` is no owner: u: or t:, and an id.",
                                                arguments->repeated[i]);
         }
         return EXIT_DONE;
-}
-
-static int open_store(const struct arguments *arguments, struct store **out)
-{
-        struct store_options store_options = {.dir = admin_data_dir(arguments)};
-        char why[STORE_WHY_SIZE];
-
-        if (store_options.dir == NULL) return EXIT_USAGE;
-        if (store_open(&store_options, out, NULL, NULL, why) == R_OK) return EXIT_DONE;
-        return command_failed(arguments->command, "%s.", why);
 }
 
 static int explain(const struct command *command, const struct dump_run *run, const struct dump_sink *sink,
@@ -46,7 +40,7 @@ static int explain(const struct command *command, const struct dump_run *run, co
 {
         char owner[OWNER_TEXT_SIZE];
 
-        owner_text(run->owner, owner);
+        owner_format(run->owner, owner);
         switch (r) {
         case R_ABSENT:
                 return command_failed(command, "there is no %s.", owner);
@@ -108,21 +102,118 @@ static int tell(const struct arguments *arguments, const struct dump_run *run, F
         return r == R_OK ? EXIT_DONE : command_failed(arguments->command, "out of memory.");
 }
 
-static int dump(const struct arguments *arguments, struct store *store, struct dump_run *run)
+/* ---- Through a server ---- */
+
+/* What a stream of DumpResponse brings. */
+struct stream {
+        struct dump_sink *sink;
+        struct dump_run *run;
+        bool has_summary;
+};
+
+static enum result take_summary(struct stream *stream, const Allod__V1__DumpSummary *summary)
+{
+        struct dump_run *run = stream->run;
+
+        if (summary->root_hash.len != SHA256_SIZE) return R_CORRUPT;
+        memcpy(run->root_hash, summary->root_hash.data, SHA256_SIZE);
+        run->counts.owners = (uint64_t)summary->owners;
+        run->counts.records = (uint64_t)summary->records;
+        run->counts.chunks = (uint64_t)summary->chunks;
+        run->counts.content_size = (uint64_t)summary->content_size;
+        run->counts.size = (uint64_t)summary->size;
+        stream->has_summary = true;
+        return R_OK;
+}
+
+static enum result take_response(void *context, struct bytes message)
+{
+        struct stream *stream = context;
+        Allod__V1__DumpResponse *response = allod__v1__dump_response__unpack(NULL, message.len, message.data);
+        enum result r = R_OK;
+
+        if (response == NULL) return R_NO_MEMORY;
+        if (stream->has_summary)
+                r = R_CORRUPT;
+        else if (response->summary != NULL)
+                r = take_summary(stream, response->summary);
+        else
+                r = dump_sink_write(stream->sink, bytes_of(response->data.data, response->data.len));
+        allod__v1__dump_response__free_unpacked(response, NULL);
+        return r;
+}
+
+static int receive(const struct arguments *arguments, struct client *client, struct client_call *call,
+                   struct stream *stream)
+{
+        const struct command *command = arguments->command;
+        struct client_status status;
+        enum result r = client_receive_all(call, take_response, stream, &status);
+
+        if (progress_is_interrupted()) return command_failed(command, "interrupted; nothing is left of it.");
+        if (r == R_IO && stream->sink->error != 0)
+                return command_failed(command, "cannot write: %s.", strerror(stream->sink->error));
+        if (r == R_IO) return command_failed(command, "%s", client_why(client));
+        if (r != R_ABSENT) return command_failed(command, "%s.", result_text(r));
+        if (status.code != 0)
+                return command_failed(command, "%.*s", (int)status.message.len, (const char *)status.message.data);
+        if (!stream->has_summary) return command_failed(command, "the server's answer is not whole.");
+        return EXIT_DONE;
+}
+
+static int dump_online(const struct arguments *arguments, struct client *client, struct dump_run *run,
+                       struct dump_sink *sink)
+{
+        Allod__V1__DumpRequest request = ALLOD__V1__DUMP_REQUEST__INIT;
+        struct stream stream = {sink, run, false};
+        struct client_call *call = NULL;
+        struct message encoded;
+        struct arena arena;
+        enum result r;
+        int code;
+
+        client_stop_on_signal(client, progress_is_interrupted);
+        request.owners = (char **)arguments->repeated;
+        request.n_owners = (size_t)arguments->repeated_count;
+        arena_init(&arena, NULL, ARENA_MAX);
+        message_init(&encoded, &arena, protobuf_c_message_get_packed_size(&request.base));
+        message_pack(&encoded, &request.base);
+        r = message_finish(&encoded);
+        if (r == R_OK) r = client_start(client, "/allod.v1.AdminService/Dump", NULL, 0, 0, &arena, &call);
+        if (r == R_OK) r = client_send(call, message_so_far(&encoded), true);
+        code = r == R_OK ? receive(arguments, client, call, &stream)
+                         : command_failed(arguments->command, "%s", r == R_IO ? client_why(client) : result_text(r));
+        client_finish(call);
+        arena_fini(&arena);
+        return code;
+}
+
+/* ---- Either way ---- */
+
+static int dump_offline(const struct command *command, struct store *store, struct dump_run *run,
+                        struct dump_sink *sink)
+{
+        enum result r;
+
+        run->write = dump_sink_write;
+        run->context = sink;
+        r = run_in_view(store, run);
+        return r == R_OK ? EXIT_DONE : explain(command, run, sink, r);
+}
+
+static int dump(const struct arguments *arguments, struct admin *admin, struct dump_run *run)
 {
         const struct command *command = arguments->command;
         struct dump_sink sink;
-        enum result r;
         int code;
 
         code = dump_sink_open(command, argument_option(arguments, "output"), "Dumping", &sink);
         if (code != EXIT_DONE) return code;
-        run->write = dump_sink_write;
-        run->context = &sink;
-        r = run_in_view(store, run);
-        if (r != R_OK) {
+        code = admin_client(admin) != NULL ? dump_online(arguments, admin_client(admin), run, &sink)
+                                           : dump_offline(command, admin_store(admin), run, &sink);
+        if (code != EXIT_DONE) {
                 dump_sink_abandon(&sink);
-                return explain(command, run, &sink, r);
+                return code;
         }
         code = dump_sink_finish(command, &sink);
         return code == EXIT_DONE ? tell(arguments, run, sink.path == NULL ? stderr : stdout) : code;
@@ -132,13 +223,13 @@ static int run_command(const struct arguments *arguments)
 {
         struct owner owners[COMMAND_REPEATS_MAX];
         struct dump_run run = {.owners = owners, .owner_count = (size_t)arguments->repeated_count};
-        struct store *store;
+        struct admin *admin;
         int code = parse_owners(arguments, owners);
 
-        if (code == EXIT_DONE) code = open_store(arguments, &store);
+        if (code == EXIT_DONE) code = admin_open(arguments, &admin);
         if (code != EXIT_DONE) return code;
-        code = dump(arguments, store, &run);
-        store_close(store);
+        code = dump(arguments, admin, &run);
+        admin_close(admin);
         return code;
 }
 

@@ -132,21 +132,6 @@ void dump_sink_abandon(struct dump_sink *sink)
 
 /* ---- Telling ---- */
 
-bool owner_parse(const char *text, struct owner *out)
-{
-        if ((text[0] != OWNER_USER && text[0] != OWNER_TEAM) || text[1] != ':') return false;
-        out->kind = (enum owner_kind)text[0];
-        return uuid_parse(bytes_of_text(text + 2), &out->id) == R_OK;
-}
-
-const char *owner_text(struct owner owner, char out[OWNER_TEXT_SIZE])
-{
-        out[0] = (char)owner.kind;
-        out[1] = ':';
-        uuid_format(owner.id, out + 2);
-        return out;
-}
-
 void dump_counts_print(FILE *out, const struct dump_counts *counts)
 {
         char size[SIZE_TEXT_SIZE];

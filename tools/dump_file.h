@@ -48,12 +48,6 @@ void dump_sink_abandon(struct dump_sink *sink);
 
 /* ---- Telling ---- */
 
-/* "u:018f..". False: it is none. */
-bool owner_parse(const char *text, struct owner *out);
-
-#define OWNER_TEXT_SIZE (2 + UUID_TEXT_LEN + 1)
-const char *owner_text(struct owner owner, char out[OWNER_TEXT_SIZE]);
-
 /* "4 owners, 52 records (12 KiB): 3 profile, ..", with a newline. */
 void dump_counts_print(FILE *out, const struct dump_counts *counts);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/owner.h"
 #include "engine/verify.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
@@ -41,7 +42,7 @@ static void tell_fault(struct report *report, const struct dump_fault *fault)
         json_write_object_begin(&report->json);
         if (fault->has_owner) {
                 json_write_name(&report->json, "owner");
-                json_write_text(&report->json, owner_text(fault->owner, owner));
+                json_write_text(&report->json, owner_format(fault->owner, owner));
         }
         json_write_name(&report->json, "offset");
         json_write_uint64(&report->json, fault->offset);

@@ -1,7 +1,9 @@
 """allod dump, verify and restore, as a person runs them: files, pipes, exit codes, and what an interruption leaves."""
 
+import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -144,3 +146,95 @@ def test_verify_store(store, tmp_path):
     assert TEAM in allod("verify", "--data", store, code=3).stdout.decode()
     faults = json.loads(allod("verify", "--data", store, "--json", code=3).stdout)["faults"]
     assert any(fault.startswith(TEAM) for fault in faults)
+
+
+class Server:
+    def __init__(self, data):
+        self.child = subprocess.Popen([ALLOD, "serve", "--data", data, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+        while "listening" not in (line := self.child.stderr.readline()):
+            assert line, "the server has ended"
+        self.address = re.search(r"127\.0\.0\.1:\d+", line).group()
+
+    def post(self, path, body):
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection.request("POST", path, json.dumps(body), {"x-api-key": "12324234", "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status < 300, answer.read()
+        return json.loads(answer.read())
+
+    def fill(self, jobs):
+        """An app with jobs whose inputs hardly compress, so that a dump is of many messages."""
+        app = self.post("/app", {"name": "An app", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.org/m"}})
+        for _ in range(jobs):
+            self.post(f"/app/{app['data']['id']}/run_async", {"input": {"random": os.urandom(200_000).hex()}})
+
+    def stop(self):
+        self.child.terminate()
+        self.child.communicate(timeout=60)
+        assert self.child.returncode == 0
+
+
+@pytest.fixture
+def server(store):
+    """Holds the store."""
+    server = Server(store)
+    yield server
+    server.stop()
+
+
+def test_online(server, store, tmp_path):
+    """A server gives a whole dump, of all or of one owner; and nothing of it is left in its directory."""
+    server.fill(12)
+    before = sorted(os.listdir(store))
+    told = json.loads(allod("dump", "--data", store, "-o", tmp_path / "online", "--json").stdout)
+    assert told["owners"] == 2 and told["size"] == (tmp_path / "online").stat().st_size > 2_000_000
+    assert told["root_hash"] == root_hash(tmp_path / "online")
+    assert sorted(os.listdir(store)) == before
+    piped = allod("dump", "--data", store, "--owner", TEAM).stdout
+    assert json.loads(allod("verify", "-", "--json", input=piped).stdout)["owners"] == 1
+    missing = allod("dump", "--data", store, "--owner", "u" + TEAM[1:], "-o", tmp_path / "none", code=1)
+    assert b"no u:" in missing.stderr and not (tmp_path / "none").exists()
+    assert b"held" in allod("verify", "--data", store, code=1).stderr
+
+
+def test_offline_after_online(store, tmp_path):
+    """The same root hash through a server and from its files; and from what is restored of either."""
+    server = Server(store)
+    server.fill(3)
+    allod("dump", "--data", store, "-o", tmp_path / "online")
+    server.stop()
+    allod("dump", "--data", store, "-o", tmp_path / "offline")
+    allod("restore", tmp_path / "online", "--data", tmp_path / "new")
+    allod("dump", "--data", tmp_path / "new", "-o", tmp_path / "again")
+    assert root_hash(tmp_path / "online") == root_hash(tmp_path / "offline") == root_hash(tmp_path / "again")
+    assert b"All is as it should be" in allod("verify", "--data", tmp_path / "new").stdout
+
+
+def test_reader_that_leaves(server, store, tmp_path):
+    """Whoever goes away in the middle leaves the server as it was: the next dump is served, and it ends cleanly."""
+    server.fill(12)
+    for _ in range(5):
+        child = subprocess.Popen([ALLOD, "dump", "--data", store], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        child.stdout.read(10)
+        child.kill()
+        child.communicate(timeout=60)
+    bound = time.monotonic() + 60
+    while subprocess.run([ALLOD, "dump", "--data", store, "-o", tmp_path / "whole"], capture_output=True, timeout=60).returncode != 0:
+        assert time.monotonic() < bound
+    assert json.loads(allod("verify", tmp_path / "whole", "--json").stdout)["faults"] == []
+
+
+def test_one_at_a_time(server, store, tmp_path):
+    """A second dump is told to wait; the first one, however slow its reader is, does not keep the server from ending."""
+    server.fill(20)
+    slow = subprocess.Popen([ALLOD, "dump", "--data", store], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    slow.stdout.read(10)
+    second = allod("dump", "--data", store, "-o", tmp_path / "second", code=1)
+    assert b"Another dump" in second.stderr
+    server.post("/app", {"name": "Meanwhile", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.org/m"}})
+    server.child.terminate()
+    server.child.communicate(timeout=60)
+    assert server.child.returncode == 0
+    slow.communicate(timeout=60)
+    assert slow.returncode == 1
+
