@@ -31,7 +31,7 @@ static int print_help(FILE *out)
         }
         fputs("\n`allod COMMAND --help` tells more. Exit codes: 0 done, 1 failed, 2 bad usage, 3 found something "
               "wrong.\n"
-              "Commands on a store work with a running server and without one, but for dump. --data DIR or the "
+              "Commands on a store work with a running server and without one, but for verify. --data DIR or the "
               "environment\n"
               "variable ALLOD_DATA says where the store is. USER, OWNER, TEAM and KEY are ids (UUIDs).\n",
               out);
