@@ -19,6 +19,11 @@ enum result backend_open(int dir_fd, const struct backend_options *options, stru
         return R_OK;
 }
 
+enum result backend_check(int dir_fd, void *context, backend_found_fn *found_cb, uint64_t *page_count)
+{
+        return the_engine->check(dir_fd, context, found_cb, page_count);
+}
+
 void backend_close(struct backend *backend)
 {
         if (backend != NULL) backend->engine->close(backend);

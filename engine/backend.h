@@ -116,6 +116,15 @@ size_t backend_room(struct backend *backend);
 
 void backend_stat(struct backend_txn *txn, struct backend_stat *out);
 
+/*
+ * Look at the files in the directory `dir_fd`, which nobody has open, without trusting anything in them: whether the
+ * engine can open them and walk its tables. R_CORRUPT: it must not; each fault was told in a sentence. R_ABSENT, R_IO,
+ * R_NO_MEMORY. *page_count: pages that were looked at.
+ */
+#define BACKEND_SENTENCE_SIZE 256
+typedef void backend_found_fn(void *context, const char *sentence);
+enum result backend_check(int dir_fd, void *context, backend_found_fn *found_cb, uint64_t *page_count) MUST_USE;
+
 /* "LMDB 0.9.24", as linked. */
 const char *backend_version(void);
 

@@ -31,6 +31,7 @@ struct backend_engine {
         bool may_block;
         const char *(*version)(void);
 
+        enum result (*check)(int dir_fd, void *context, backend_found_fn *found_cb, uint64_t *page_count);
         enum result (*open)(int dir_fd, const struct backend_options *options, struct backend **out, char why[256]);
         void (*close)(struct backend *backend);
         int (*check_readers)(struct backend *backend);

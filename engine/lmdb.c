@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/lmdb_tree.h"
 #include "engine/require.h"
 
 /* Below this a store is of no use, and the search for a size that the kernel grants ends. */
@@ -553,6 +554,7 @@ const struct backend_engine lmdb_engine = {
         .version = version,
         .open = open_backend,
         .close = close_backend,
+        .check = lmdb_tree_check,
         .check_readers = check_readers,
         .room = room,
         .begin_read = begin_read,

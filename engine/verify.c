@@ -301,6 +301,14 @@ enum result verify_run(struct txn *txn, void *arg)
         return verify_tables(txn->backend, arg);
 }
 
+static void tell_found(void *context, const char *sentence)
+{
+        struct verify *verify = context;
+
+        verify->found_count++;
+        if (verify->found_cb != NULL) verify->found_cb(verify->context, sentence);
+}
+
 /* The directory's lock is held. */
 static enum result verify_files(int dir_fd, size_t map_size, struct verify *verify, char why[256])
 {
@@ -310,6 +318,12 @@ static enum result verify_files(int dir_fd, size_t map_size, struct verify *veri
         struct backend_txn *txn;
         enum result r;
 
+        r = backend_check(dir_fd, verify, tell_found, &verify->page_count);
+        if (r == R_CORRUPT) return R_OK; /* told; opening it might end us */
+        if (r != R_OK) {
+                snprintf(why, 256, "%s", result_text(r));
+                return r;
+        }
         if ((r = backend_open(dir_fd, &options, &backend, why)) != R_OK) return r;
         if ((r = backend_begin_read(backend, &txn)) == R_OK) {
                 r = verify_tables(txn, verify);

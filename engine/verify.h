@@ -41,7 +41,8 @@ struct verify {
 
         /* what was read, and how much of it is wrong */
         uint64_t rows[ROW_KIND_COUNT];
-        uint64_t row_count; /* of all tables */
+        uint64_t page_count; /* verify_dir's, of the engine's tree */
+        uint64_t row_count;  /* of all tables */
         uint64_t owner_count;
         uint64_t hidden_count; /* rows that wait for the purge */
         uint64_t found_count;
@@ -53,7 +54,8 @@ enum result verify_tables(struct backend_txn *txn, struct verify *verify) MUST_U
 /* The same as a transaction function for view_run; `arg` is a struct verify. */
 enum result verify_run(struct txn *txn, void *arg) MUST_USE;
 
-/* The same for the files of a store that nobody has open, and nobody else can open meanwhile; they are not changed.
+/* The same for the files of a store, whose tree is looked at before they are opened: with faults there, it ends there.
+ * Nobody has them open, and nobody else can open meanwhile; they are not changed.
  * R_HELD: somebody has. R_ABSENT, R_FORMAT, R_IO: `why` says it in a sentence. `map_size` 0: the default. */
 enum result verify_dir(const char *dir, size_t map_size, struct verify *verify, char why[256]) MUST_USE;
 

@@ -177,6 +177,8 @@ static void tell_store(struct store_report *report)
 
         if (report->report.is_json) {
                 json_write_array_end(json);
+                json_write_name(json, "pages");
+                json_write_uint64(json, found->page_count);
                 json_write_name(json, "owners");
                 json_write_uint64(json, found->owner_count);
                 json_write_name(json, "rows");
@@ -193,7 +195,8 @@ static void tell_store(struct store_report *report)
                 json_write_object_end(json);
                 return;
         }
-        printf("Checked %" PRIu64 " owners, %" PRIu64 " rows", found->owner_count, found->row_count);
+        printf("Checked %" PRIu64 " pages, %" PRIu64 " owners, %" PRIu64 " rows", found->page_count, found->owner_count,
+               found->row_count);
         for (enum row_kind kind = 0; kind < ROW_KIND_COUNT; kind++) {
                 if (found->rows[kind] == 0) continue;
                 printf("%s%" PRIu64 " %s", comma, found->rows[kind], row_kind_name(kind));
