@@ -49,7 +49,8 @@ struct conn {
         int64_t phase_ns;            /* since when the phase lasts */
         enum carrier_phase phase;
         uint64_t progress; /* the carrier's, when the phase was looked at */
-        bool is_draining;
+        int64_t end_ns;    /* when it is old enough to be asked to end; then, since when it is */
+        bool is_draining;  /* it was asked to */
 };
 
 /* ---- Closing ---- */
@@ -399,6 +400,17 @@ static void on_poll_cb(uv_poll_t *handle, int status, int events)
 
 /* ---- Beginning ---- */
 
+/* Takes no further requests; what has not begun has a moment to do so. */
+static void conn_drain(struct conn *conn)
+{
+        if (conn->is_draining) return;
+        conn->is_draining = true;
+        conn->end_ns = conn->loop->now_ns;
+        if (conn->carrier == NULL) return;
+        conn->carrier->ops->drain(conn->carrier);
+        conn_flush(conn);
+}
+
 /* It does not even begin. */
 static void forget(struct conn *conn)
 {
@@ -417,7 +429,7 @@ static void on_arrival_cb(struct completion *arrival)
         struct loop *loop = conn->loop;
 
         if (conn->tls_context != NULL) conn->tls = tls_new(conn->tls_context);
-        if (loop->host.is_draining || (conn->tls_context != NULL && conn->tls == NULL) ||
+        if (loop_is_ending(loop) || (conn->tls_context != NULL && conn->tls == NULL) ||
             uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
                 forget(conn);
                 return;
@@ -431,6 +443,8 @@ static void on_arrival_cb(struct completion *arrival)
         conn->read_ns = conn->written_ns = conn->phase_ns = loop->now_ns;
         host_count(&loop->host.counters.connections_open, 1);
         host_count(&loop->host.counters.connections_accepted, 1);
+        conn->end_ns = loop->now_ns + loop_next_age_ns(loop);
+        if (loop->host.is_draining) conn_drain(conn); /* it had been accepted before */
         update_events(conn);
 }
 
@@ -472,6 +486,10 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
                 *since_ns = conn->written_ns;
                 return WRITE_MS;
         }
+        if (conn->is_draining && (conn->phase == CARRIER_GREETING || conn->phase == CARRIER_IDLE)) {
+                if (conn->end_ns > *since_ns) *since_ns = conn->end_ns;
+                return DRAIN_GRACE_MS;
+        }
         switch (conn->phase) {
         case CARRIER_GREETING:
         case CARRIER_HEAD:
@@ -490,7 +508,8 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
         return 0;
 }
 
-static void run_out_of_patience(struct conn *conn)
+/* What the peer is to blame for. */
+static void complain(struct conn *conn)
 {
         static const char *const complaints[] = {
                 [CARRIER_GREETING] = "no request in time",
@@ -499,19 +518,23 @@ static void run_out_of_patience(struct conn *conn)
                 [CARRIER_SENDING] = "the peer takes no bytes",
         };
 
+        if (conn->unsent != NULL)
+                log_end_of(conn, complaints[CARRIER_SENDING]);
+        else if (conn->phase == CARRIER_IDLE || (conn->phase == CARRIER_GREETING && conn->is_draining))
+                return;
+        else if (conn->tls != NULL && !tls_is_open(conn->tls))
+                log_end_of(conn, "no TLS handshake in time");
+        else
+                log_end_of(conn, complaints[conn->phase]);
+}
+
+static void run_out_of_patience(struct conn *conn)
+{
         if (conn->state == CONN_OPEN && conn->unsent == NULL && conn->phase == CARRIER_IDLE && !conn->is_draining) {
-                /* The polite way; a peer that does not answer is closed next time. */
-                conn->is_draining = true;
-                conn->carrier->ops->drain(conn->carrier);
-                conn_flush(conn);
+                conn_drain(conn); /* the polite way; a peer that does not answer is closed next time */
                 return;
         }
-        if (conn->state == CONN_OPEN && conn->unsent != NULL)
-                log_end_of(conn, complaints[CARRIER_SENDING]);
-        else if (conn->state == CONN_OPEN && conn->tls != NULL && !tls_is_open(conn->tls))
-                log_end_of(conn, "no TLS handshake in time");
-        else if (conn->state == CONN_OPEN && conn->phase != CARRIER_IDLE && conn->phase != CARRIER_BUSY)
-                log_end_of(conn, complaints[conn->phase]);
+        if (conn->state == CONN_OPEN) complain(conn);
         conn_close(conn);
 }
 
@@ -525,6 +548,10 @@ void conn_sweep_all(struct loop *loop)
                 int64_t patience;
 
                 next = conn->next;
+                if (conn->state == CONN_OPEN && !conn->is_draining && loop->now_ns > conn->end_ns) {
+                        conn_drain(conn);
+                        continue;
+                }
                 if (conn->state == CONN_OPEN) look_at_phase(conn);
                 patience = patience_ms(conn, &since_ns);
                 if (patience > 0 && loop->now_ns - since_ns > patience * NS_PER_MS) run_out_of_patience(conn);
@@ -538,14 +565,7 @@ void conn_drain_all(struct loop *loop)
 
         for (conn = loop->conns; conn != NULL; conn = next) {
                 next = conn->next;
-                if (conn->state != CONN_OPEN) continue;
-                if (conn->carrier == NULL) {
-                        conn_close(conn);
-                        continue;
-                }
-                conn->is_draining = true;
-                conn->carrier->ops->drain(conn->carrier);
-                conn_flush(conn);
+                if (conn->state == CONN_OPEN) conn_drain(conn);
         }
 }
 

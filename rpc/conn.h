@@ -18,8 +18,8 @@
 #include "rpc/loop.h"
 #include "rpc/tls_context.h"
 
-/* Take the socket, which does not block, to `loop`. `tls` NULL: its bytes are not encrypted; else the connection holds it.
- * R_NO_MEMORY: `fd` is still the caller's. Thread: any. */
+/* Take the socket, which does not block, to `loop`. `tls` NULL: its bytes are not encrypted; else the connection holds
+ * it. R_NO_MEMORY: `fd` is still the caller's. Thread: any. */
 enum result conn_new(struct loop *loop, int fd, const struct peer *peer, struct tls_context *tls) MUST_USE;
 
 /* For the loop. */

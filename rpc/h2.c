@@ -207,11 +207,24 @@ static void spend_control(struct h2 *h2)
         if (!budget_spend(&h2->controls, host_now_ns(h2->host))) end_for_abuse(h2, "flood of control frames");
 }
 
+/* The words are gRPC's (its A8 and A9): who hears them doubles the time between two PINGs. */
+static void end_for_pings(struct h2 *h2)
+{
+        static const uint8_t words[] = "too_many_pings";
+
+        if (h2->carrier.complaint != NULL) return;
+        h2_check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                                           nghttp2_session_get_last_proc_stream_id(h2->session),
+                                           NGHTTP2_ENHANCE_YOUR_CALM, words, sizeof words - 1));
+        end_for_abuse(h2, "too many pings");
+}
+
 static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
 {
-        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
-                spend_control(h2);
-        else if (h2->is_draining)
+        bool is_answer = frame->hd.flags & NGHTTP2_FLAG_ACK;
+
+        if (!is_answer && !budget_spend(&h2->pings, host_now_ns(h2->host))) end_for_pings(h2);
+        if (is_answer && h2->is_pinged)
                 h2_check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
                                                    nghttp2_session_get_last_proc_stream_id(h2->session),
                                                    NGHTTP2_NO_ERROR, NULL, 0));
@@ -319,6 +332,15 @@ static int on_stream_close_cb(nghttp2_session *session, int32_t id, uint32_t err
         return 0;
 }
 
+/* Behind the notice and not with it: nghttp2 sends PINGs first, and the answer would not say that the notice was read.
+ */
+static void on_goaway_sent(struct h2 *h2)
+{
+        if (!h2->is_draining || h2->is_pinged) return;
+        h2->is_pinged = true;
+        h2_check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
+}
+
 static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
         struct h2 *h2 = user_data;
@@ -327,8 +349,10 @@ static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame
         if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
             h2->carrier.complaint == NULL)
                 h2->carrier.complaint = nghttp2_http2_strerror(frame->goaway.error_code);
+        if (frame->hd.type == NGHTTP2_GOAWAY) on_goaway_sent(h2);
         if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
         if (frame->hd.type == NGHTTP2_DATA) budget_earn(&h2->controls, H2_CONTROLS_PER_DATA);
+        budget_earn(&h2->pings, H2_CONTROLS_PER_DATA);
         if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream == NULL) return 0;
@@ -444,7 +468,6 @@ static void h2_drain(struct carrier *carrier)
         if (h2->is_draining || h2->is_failed) return;
         h2->is_draining = true;
         h2_check(h2, nghttp2_submit_shutdown_notice(h2->session));
-        h2_check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
         h2_wake(h2);
 }
 
@@ -565,6 +588,7 @@ struct carrier *h2_new(struct host *host, const struct peer *peer, struct h2_poo
         h2->peer = peer;
         h2->pool = pool;
         budget_init(&h2->resets, H2_RESETS_BURST, H2_RESETS_PER_SECOND, host_now_ns(host));
+        budget_init(&h2->pings, H2_PINGS_BURST, H2_PINGS_PER_SECOND, host_now_ns(host));
         budget_init(&h2->controls, H2_CONTROLS_BURST, H2_CONTROLS_PER_SECOND, host_now_ns(host));
         if (session_new(h2) != 0) {
                 free(h2);

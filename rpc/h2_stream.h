@@ -38,12 +38,14 @@ struct h2 {
         /* abuse */
         struct budget resets;
         struct budget controls;
+        struct budget pings;
 
         /* the connection */
         bool is_inside; /* receive, produce or free are running: the owner will look at the output by itself */
         bool is_greeted;
         bool is_in_block; /* between the first and the last frame of a header block */
         bool is_draining;
+        bool is_pinged; /* the drain's notice is out, and the PING behind it */
         bool is_failed; /* nghttp2 gave up: nothing more comes out */
         bool is_reserve_used;
         void *reserve[128]; /* memory_realloc's: more than H2_STREAMS_MAX */

@@ -40,6 +40,12 @@
 #define H2_CONTROLS_PER_SECOND 100
 #define H2_CONTROLS_PER_DATA   2
 
+/* PINGs while nothing is sent; each HEADERS and DATA frame earns some, as above. gRPC's servers take one each five
+ * minutes, and clients that keep a path through a NAT open are cut off for it; ours answers one a second, with a
+ * minute's worth at once. Libraries ask at most every 10 s. */
+#define H2_PINGS_BURST      60
+#define H2_PINGS_PER_SECOND 1
+
 /* ---- Answers ---- */
 
 #define RESPONSE_FIELDS_MAX 16 /* ours; the carrier adds three */
@@ -94,8 +100,17 @@
 #define H2_IDLE_MS 600000 /* without a stream; gRPC clients keep connections, and find a closed one at once */
 #define WRITE_MS   30000  /* without progress while the peer owes window or reads */
 #define LINGER_MS  2000   /* for the peer to read our last words after we close our side */
-#define DRAIN_MS   10000  /* for calls in flight when the server stops */
-#define SWEEP_MS   500    /* how often these are looked at */
+#define DRAIN_MS   10000  /* for calls in flight when the server stops, unless it is told otherwise */
+/* When a connection is to end: for a request that is on its way already, and for the answer to our PING. Several round
+ * trips over the longest path. */
+#define DRAIN_GRACE_MS 1000
+
+/* A connection is asked to end at this age, give or take so much that those of one moment do not come again in one
+ * moment: clients then spread over the servers that there are, and see new certificates. */
+#define CONNECTION_AGE_MS             3600000
+#define CONNECTION_AGE_JITTER_PERCENT 10
+
+#define SWEEP_MS 500 /* how often these are looked at */
 
 /* ---- Calls ---- */
 

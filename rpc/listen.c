@@ -329,14 +329,12 @@ static void shed(struct listener *listener)
         listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void on_connection_cb(uv_poll_t *handle, int status, int events)
+/* Up to `count` of those that wait. */
+static void accept_some(struct listener *listener, int count)
 {
-        struct listener *listener = handle->data;
         int i;
 
-        (void)events;
-        loop_update_time(&listener->loops[0]);
-        for (i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
+        for (i = 0; i < count; i++) {
                 struct sockaddr_storage address = {0};
                 socklen_t len = sizeof address;
                 int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -348,6 +346,15 @@ static void on_connection_cb(uv_poll_t *handle, int status, int events)
                 else if (errno != EINTR && errno != ECONNABORTED)
                         return; /* EAGAIN: all are taken */
         }
+}
+
+static void on_connection_cb(uv_poll_t *handle, int status, int events)
+{
+        struct listener *listener = handle->data;
+
+        (void)events;
+        loop_update_time(&listener->loops[0]);
+        if (status == 0) accept_some(listener, ACCEPTS_PER_TURN);
 }
 
 enum result listen_start(struct listener *listener, enum plane plane, struct loop *loops, unsigned loop_count)
@@ -367,6 +374,11 @@ void listen_use_tls(struct listener *listener, struct tls_context *tls)
 {
         tls_context_unref(listener->tls);
         listener->tls = tls;
+}
+
+void listen_empty(struct listener *listener)
+{
+        if (listener->fd >= 0 && listener->loops != NULL) accept_some(listener, LISTEN_BACKLOG + 1);
 }
 
 void listen_stop(struct listener *listener)

@@ -55,6 +55,10 @@ enum result listen_start(struct listener *listener, enum plane plane, struct loo
 /* Connections to come are encrypted by `tls`, which is the listener's from now on. */
 void listen_use_tls(struct listener *listener, struct tls_context *tls);
 
+/* Accept those who have connected before now: listen_stop would reset them, though their requests may be here. Accepts
+ * what listen_stop does. */
+void listen_empty(struct listener *listener);
+
 /* Stop accepting, close, unlink. Accepts one that is zeroed but for fd -1, or was never started. */
 void listen_stop(struct listener *listener);
 

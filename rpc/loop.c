@@ -75,7 +75,7 @@ static void look_for_end(struct loop *loop)
         if (stop == LOOP_RUNS) return;
         if (loop->drain_until_ns == 0) {
                 loop->host.is_draining = true;
-                loop->drain_until_ns = loop->now_ns + (int64_t)DRAIN_MS * NS_PER_MS;
+                loop->drain_until_ns = loop->now_ns + loop->drain_ms * NS_PER_MS;
                 call_on_drain(&loop->host);
                 conn_drain_all(loop);
         }
@@ -150,6 +150,19 @@ void host_timer_clear(struct host *host, struct host_timer *timer)
         timer_heap_remove(&loop_of(host)->timers, timer);
 }
 
+/* splitmix64: any sequence does that differs from loop to loop and from run to run. */
+int64_t loop_next_age_ns(struct loop *loop)
+{
+        int64_t spread_ns = loop->age_ms * NS_PER_MS / 100 * CONNECTION_AGE_JITTER_PERCENT;
+        uint64_t z = loop->jitter += 0x9e3779b97f4a7c15;
+
+        if (loop->age_ms == 0) return INT64_MAX / 2;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+        z ^= z >> 31;
+        return loop->age_ms * NS_PER_MS - spread_ns + (int64_t)(z % (uint64_t)(2 * spread_ns + 1));
+}
+
 /* ---- The turn ---- */
 
 static void on_sweep_cb(uv_timer_t *handle)
@@ -202,13 +215,14 @@ enum result loop_open(struct loop *loop, struct store *store, struct log *log)
 {
         enum result r;
 
-        *loop = (struct loop){.host = {.store = store, .log = log}};
+        *loop = (struct loop){.host = {.store = store, .log = log}, .drain_ms = DRAIN_MS, .age_ms = CONNECTION_AGE_MS};
         loop->host.loop = loop;
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
         loop->host.arenas.large_max = CALLS_HELD_MAX;
         call_pool_init(&loop->host.calls);
         loop_update_time(loop);
         loop->host.start_ns = loop->now_ns;
+        loop->jitter = (uint64_t)loop->now_ns ^ (uint64_t)(uintptr_t)loop;
         r = open_memory(loop);
         if (r == R_OK && store != NULL) r = view_open(store, &loop->host.view);
         if (r == R_OK && uv_loop_init(&loop->uv) != 0) r = R_IO;

@@ -47,11 +47,14 @@ struct loop {
         struct output output;   /* WRITE_SIZE */
         struct output records;  /* of TLS; empty but from a connection's read to its write */
         int64_t drain_until_ns; /* 0: not draining */
+        int64_t drain_ms;       /* for what is under way when the loop is stopped; DRAIN_MS unless it is set */
+        int64_t age_ms;  /* of connections, at which they are asked to end; 0: never; CONNECTION_AGE_MS unless set */
+        uint64_t jitter; /* a sequence of pseudo-random numbers */
 };
 
 enum loop_stop {
         LOOP_RUNS,
-        LOOP_DRAINS, /* finish what is under way, within DRAIN_MS */
+        LOOP_DRAINS, /* finish what is under way, within drain_ms */
         LOOP_ENDS,   /* at once */
 };
 
@@ -72,6 +75,15 @@ static inline size_t loop_load(struct loop *loop)
 {
         return atomic_load_explicit(&loop->conn_count, memory_order_relaxed);
 }
+
+/* It takes no connection, not even one that was accepted before. */
+static inline bool loop_is_ending(struct loop *loop)
+{
+        return atomic_load_explicit(&loop->stop, memory_order_relaxed) == LOOP_ENDS;
+}
+
+/* The age of one connection, which differs from the next one's. */
+int64_t loop_next_age_ns(struct loop *loop);
 
 static inline struct loop *loop_of(const struct host *host)
 {

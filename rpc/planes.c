@@ -159,6 +159,13 @@ enum result planes_start(struct planes *planes, struct loop *loops, unsigned loo
         return r;
 }
 
+void planes_empty(struct planes *planes)
+{
+        listen_empty(&planes->public_listener);
+        listen_empty(&planes->admin_unix);
+        listen_empty(&planes->admin_tcp);
+}
+
 void planes_stop(struct planes *planes)
 {
         if (!planes->is_open) return;

@@ -40,7 +40,10 @@ enum result planes_reload(struct planes *planes, char why[SERVER_WHY_SIZE]) MUST
 /* The certificate's; -1 without TLS. */
 int64_t planes_days_left(const struct planes *planes);
 
-/* Who has connected is accepted, then all listeners close. Accepts a zeroed one. */
+/* Who has connected is accepted. */
+void planes_empty(struct planes *planes);
+
+/* All listeners close. Accepts a zeroed one. */
 void planes_stop(struct planes *planes);
 
 /* No connection is left. Accepts a zeroed one. */

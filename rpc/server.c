@@ -99,6 +99,7 @@ static void stop(struct server *server, const char *reason)
         }
         server->is_stopping = true;
         notify("STOPPING=1");
+        planes_empty(&server->planes);
         planes_stop(&server->planes);
         uv_timer_start(&server->writer_timer, on_writer_timer_cb, WRITER_DRAIN_MS, 0);
         stop_loops(server, LOOP_DRAINS);
@@ -250,6 +251,8 @@ static enum result open_loops(struct server *server, const struct server_options
 
                 r = loop_open(loop, server->store, &server->log);
                 if (r != R_OK) return explain(why, r, "Cannot open an event loop: %s.", result_text(r));
+                if (options->drain_ms != 0) loop->drain_ms = options->drain_ms;
+                if (options->age_ms != 0) loop->age_ms = options->age_ms < 0 ? 0 : options->age_ms;
                 loop->host.has_reflection = !options->has_no_reflection;
                 loop->host.next = &server->loops[(server->loop_count + 1) % count].host;
                 server->loop_count++;

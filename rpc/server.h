@@ -1,9 +1,10 @@
 /*
  * The server: loops on their threads, the public and the admin listener, signals, and the way to a clean end.
  *
- * SIGTERM and SIGINT drain: health says NOT_SERVING, listeners close, HTTP/2 connections get GOAWAY, HTTP/1.1 answers
- * say `Connection: close`, calls in flight finish within DRAIN_MS, and what the writer has queued is committed. A
- * second signal ends at once; nothing that was acknowledged is lost by that.
+ * SIGTERM and SIGINT drain: who has connected is accepted, listeners close, health says NOT_SERVING, HTTP/2 connections
+ * get GOAWAY with the greatest id and, when they have answered a PING, with the last one, HTTP/1.1 answers say
+ * `Connection: close`, calls in flight finish within drain_ms, and what the writer has queued is committed. A second
+ * signal ends at once; nothing that was acknowledged is lost by that.
  *
  * SIGHUP reads certificates, keys and authorities again, for connections to come; if one of them does not do, all stay
  * as they were, and the log says why.
@@ -37,6 +38,9 @@ struct server_options {
         unsigned workers;      /* loops; 0: one for each CPU that this process may use */
         bool is_insecure;      /* listen beyond loopback without TLS */
         bool has_no_reflection;
+        int64_t drain_ms; /* for calls in flight when it is stopped; 0: DRAIN_MS */
+        int64_t age_ms; /* at which a connection is asked to end, and its calls finish; 0: CONNECTION_AGE_MS; -1: never
+                         */
         enum log_level log_level; /* lines go to standard error */
 };
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "engine/store.h"
 #include "rpc/log.h"
@@ -8,6 +9,7 @@
 #include "tools/admin.h"
 
 #define READERS_PER_WORKER 4 /* one each is used; the rest is for tools that die and leave their slots behind */
+#define SPAN_MAX           1000000
 #define MAP_SIZE_MIN       ((size_t)16 << 20)
 
 static const struct option_spec options[] = {
@@ -19,6 +21,8 @@ static const struct option_spec options[] = {
         {"tls-key", "FILE", "and this private key, PEM, which others than owner and group must not be able to read"},
         {"client-ca", "FILE", "demand certificates of clients that one of these authorities, PEM, has signed"},
         {"admin-ca", "FILE", "the same for --admin ADDR:PORT [as --client-ca]"},
+        {"drain-timeout", "TIME", "for calls in flight at the end: a number and s, m or h [10s]"},
+        {"max-connection-age", "TIME", "ask connections to end at this age, and let their calls finish [1h]; 0: never"},
         {"workers", "N", "threads that serve connections, 1 to 64 [one for each CPU]"},
         {"map-size", "SIZE", "address space for the store: bytes, or with K, M, G or T; at least 16M [1T]"},
         {"no-reflection", NULL, "do not tell clients the services' descriptors"},
@@ -57,6 +61,20 @@ static bool parse_size(const char *value, size_t *out)
         return true;
 }
 
+/* "90s", "15m", "1h" to milliseconds; "0". */
+static bool parse_span(const char *value, int64_t *out)
+{
+        unsigned long number;
+        char *end;
+
+        if (value[0] < '0' || value[0] > '9') return false;
+        number = strtoul(value, &end, 10);
+        if (number > SPAN_MAX || (end[0] != '\0' && end[1] != '\0')) return false;
+        if (end[0] != 's' && end[0] != 'm' && end[0] != 'h' && number != 0) return false;
+        *out = (int64_t)number * 1000 * (end[0] == 'h' ? 3600 : end[0] == 'm' ? 60 : 1);
+        return true;
+}
+
 static bool parse_workers(const char *value, unsigned *out)
 {
         char *end;
@@ -82,6 +100,8 @@ static int read_options(const struct arguments *arguments, struct store_options 
         const char *workers = argument_option(arguments, "workers");
         const char *level = argument_option(arguments, "log");
         const char *admin = argument_option(arguments, "admin");
+        const char *drain = argument_option(arguments, "drain-timeout");
+        const char *age = argument_option(arguments, "max-connection-age");
 
         *server = (struct server_options){
                 .listen = argument_option(arguments, "listen"),
@@ -100,6 +120,11 @@ static int read_options(const struct arguments *arguments, struct store_options 
                 return command_misused(command, "--map-size wants a size of at least 16M, such as 64G.");
         if (workers != NULL && !parse_workers(workers, &server->workers))
                 return command_misused(command, "--workers wants a number from 1 to %d.", SERVER_WORKERS_MAX);
+        if (drain != NULL && (!parse_span(drain, &server->drain_ms) || server->drain_ms == 0))
+                return command_misused(command, "--drain-timeout wants a time such as 30s, 2m or 1h.");
+        if (age != NULL && !parse_span(age, &server->age_ms))
+                return command_misused(command, "--max-connection-age wants a time such as 90s, 15m or 1h, or 0.");
+        if (age != NULL && server->age_ms == 0) server->age_ms = -1;
         if (level != NULL && !log_level_parse(level, &server->log_level))
                 return command_misused(command, "--log wants error, warn, info or debug.");
         store->readers_max = READERS_PER_WORKER * (server->workers == 0 ? SERVER_WORKERS_MAX : server->workers);
@@ -142,6 +167,15 @@ static int serve(const struct command *command, struct store *store, const struc
         return r == R_OK ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* Cores would hold keys of API callers and of TLS. Where the kernel hands cores to a program, a limit of 0 does not
+ * keep it from that, but 1 does (core(5)); and no core is as small as that. */
+static void refuse_cores(void)
+{
+        const struct rlimit one = {.rlim_cur = 1, .rlim_max = 1};
+
+        setrlimit(RLIMIT_CORE, &one);
+}
+
 static int run(const struct arguments *arguments)
 {
         const struct command *command = arguments->command;
@@ -153,6 +187,7 @@ static int run(const struct arguments *arguments)
         char *path = NULL;
         int code;
 
+        refuse_cores();
         code = read_options(arguments, &store_options, &server_options);
         if (code != EXIT_DONE) return code;
         if (store_open(&store_options, &store, NULL, &notes, why) != R_OK) return command_failed(command, "%s", why);

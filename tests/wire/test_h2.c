@@ -6,6 +6,7 @@
 #include "rpc/limits.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/test.h"
+#include "tests/wire/clock.h"
 #include "tests/wire/consumer.h"
 
 /* Both ends of a connection. */
@@ -32,6 +33,7 @@ struct wire {
         uint32_t reset_code, closed_code, goaway_code;
         int32_t goaway_id;
         size_t closed, resets, goaways, pings, continues;
+        char goaway_words[32]; /* debug data of the first GOAWAY */
 };
 
 /* ---- The client ---- */
@@ -80,11 +82,17 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
                 wire->resets++;
         }
         if (frame->hd.type == NGHTTP2_GOAWAY) {
+                if (wire->goaways == 0)
+                        snprintf(wire->goaway_words, sizeof wire->goaway_words, "%.*s",
+                                 (int)frame->goaway.opaque_data_len, (const char *)frame->goaway.opaque_data);
                 wire->goaway_code = frame->goaway.error_code;
                 wire->goaway_id = frame->goaway.last_stream_id;
                 wire->goaways++;
         }
-        if (frame->hd.type == NGHTTP2_PING) wire->pings++;
+        if (frame->hd.type == NGHTTP2_PING) {
+                wire->pings++;
+                if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) assert_int_equal(wire->goaways, 1); /* a drain's */
+        }
         return 0;
 }
 
@@ -711,13 +719,50 @@ static void test_floods(void **state)
         wire_fini(&wire);
 
         wire_init(&wire);
+        wire.has_more = true;
+        request(&wire, "POST", "/hold", NULL, 0, "a", 1);
         pump(&wire);
         for (i = 0; i < H2_CONTROLS_BURST + 10; i++) {
-                frame(&wire, NGHTTP2_PING, 0, 0, zeros, sizeof zeros);
+                frame(&wire, NGHTTP2_DATA, 0, (uint32_t)wire.id, zeros, 0);
                 while (take(&wire))
                         ;
         }
         assert_int_equal(wire.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        assert_true(wire.carrier->ops->is_finished(wire.carrier));
+        wire_fini(&wire);
+}
+
+/* One PING a second is answered for ever; more without need is too many, in gRPC's words. Answers earn more. */
+static void test_pings(void **state)
+{
+        static const uint8_t zeros[8];
+        const int64_t second_ns = 1000000000;
+        struct wire wire;
+        int i;
+
+        (void)state;
+        wire_init(&wire);
+        consumer.is_quiet = true;
+        pump(&wire);
+        for (i = 0; i < H2_PINGS_BURST + 1000; i++) {
+                frame(&wire, NGHTTP2_PING, 0, 0, zeros, sizeof zeros);
+                pump(&wire);
+                clock_now_ns += second_ns;
+        }
+        assert_int_equal(wire.goaways, 0);
+        assert_int_equal(wire.pings, H2_PINGS_BURST + 1000);
+        for (i = 0; i < 1000; i++) {
+                request(&wire, "GET", "/empty", NULL, 0, NULL, 0);
+                frame(&wire, NGHTTP2_PING, 0, 0, zeros, sizeof zeros);
+                pump(&wire);
+        }
+        assert_int_equal(wire.goaways, 0);
+        for (i = 0; i < 2 * H2_PINGS_BURST + 10; i++) /* in one turn; the minute before has earned a burst, too */
+                frame(&wire, NGHTTP2_PING, 0, 0, zeros, sizeof zeros);
+        while (take(&wire))
+                ;
+        assert_int_equal(wire.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        assert_string_equal(wire.goaway_words, "too_many_pings");
         assert_true(wire.carrier->ops->is_finished(wire.carrier));
         wire_fini(&wire);
 }
@@ -885,6 +930,7 @@ int main(void)
                 cmocka_unit_test(test_unknown_frames),
                 cmocka_unit_test(test_request_trailers),
                 cmocka_unit_test(test_drain),
+                cmocka_unit_test(test_pings),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_no_memory),
         };

@@ -399,6 +399,30 @@ static void test_timers(void **state)
         assert_int_equal(alarms.fired, TIMERS / 2);
 }
 
+/* Connections are asked to end at different ages around the one that was set, or never. */
+static void test_ages(void **state)
+{
+        struct runner runner;
+        int64_t least = INT64_MAX;
+        int64_t most = 0;
+        int i;
+
+        (void)state;
+        runner_init(&runner);
+        runner.loop.age_ms = 1000;
+        for (i = 0; i < 1000; i++) {
+                int64_t age_ns = loop_next_age_ns(&runner.loop);
+
+                if (age_ns < least) least = age_ns;
+                if (age_ns > most) most = age_ns;
+        }
+        assert_true(least >= 900000000 && least < 910000000);
+        assert_true(most <= 1100000000 && most > 1090000000);
+        runner.loop.age_ms = 0;
+        assert_true(loop_next_age_ns(&runner.loop) > (int64_t)1 << 60);
+        loop_close(&runner.loop);
+}
+
 /* ---- Listeners ---- */
 
 /* A listener may be touched on its loop only, so this takes the wish there. */
@@ -547,6 +571,7 @@ int main(void)
                 cmocka_unit_test(test_posts),
                 cmocka_unit_test(test_completion_is_seen),
                 cmocka_unit_test(test_timers),
+                cmocka_unit_test(test_ages),
                 cmocka_unit_test(test_listen_tcp),
                 cmocka_unit_test(test_listen_unix),
                 cmocka_unit_test(test_listen_parse),
