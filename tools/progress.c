@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -15,12 +16,13 @@
 
 #define BAR_WIDTH 24
 
-static volatile sig_atomic_t is_interrupted;
+/* Lock-free, so that a handler may set it, on whatever thread the signal comes. */
+static atomic_bool is_interrupted;
 
 static void note_signal(int number)
 {
         (void)number;
-        is_interrupted = 1;
+        atomic_store(&is_interrupted, true);
 }
 
 /* A second signal ends the process as it always does. */
@@ -34,7 +36,7 @@ static void catch_signals(void)
 
 bool progress_is_interrupted(void)
 {
-        return is_interrupted != 0;
+        return atomic_load(&is_interrupted);
 }
 
 static int64_t now_ns(void)
