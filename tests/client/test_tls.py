@@ -127,7 +127,7 @@ def test_curl_old(house, secure):
 
 
 def test_grpc_python(house, secure):
-    with house.channel(f"localhost:{secure.port}") as channel:
+    with house.channel(f"127.0.0.1:{secure.port}") as channel:
         alice = rpcs.Client(channel, house.store.alice.headers())
         made = alice("CreateApp", app=rpcs.app())
         assert alice("GetApp", id=made.id) == made
@@ -137,7 +137,7 @@ def test_grpc_python(house, secure):
 
 def test_large(house, secure):
     """Bodies of many records, both ways."""
-    with house.channel(f"localhost:{secure.port}") as channel:
+    with house.channel(f"127.0.0.1:{secure.port}") as channel:
         alice = rpcs.Client(channel, house.store.alice.headers())
         app = alice("CreateApp", app=rpcs.app())
         text = '{"text": "' + "x" * (3 << 20) + '"}'
@@ -147,7 +147,7 @@ def test_large(house, secure):
 
 def test_grpc_node(house, secure):
     class At:
-        address = f"localhost:{secure.port}"
+        address = f"127.0.0.1:{secure.port}"
 
     seen = test_node.run_client(At, house.store, TLS_CA=house.authority.ca)
     assert seen["health"] == {"status": "SERVING"}
@@ -191,7 +191,7 @@ def test_mutual_curl(house, mutual):
 
 
 def test_mutual_python(house, mutual):
-    address = f"localhost:{mutual.port}"
+    address = f"127.0.0.1:{mutual.port}"
     with house.channel(address, house.client) as channel:
         client = rpcs.Client(channel, house.store.alice.headers())
         client("ListApps")
@@ -205,7 +205,7 @@ def test_mutual_python(house, mutual):
 
 def test_mutual_node(house, mutual):
     class At:
-        address = f"localhost:{mutual.port}"
+        address = f"127.0.0.1:{mutual.port}"
 
     seen = test_node.run_client(At, house.store, TLS_CA=house.authority.ca, TLS_CERT=house.client[0],
                                 TLS_KEY=house.client[1])
@@ -221,9 +221,9 @@ def test_admin(house, option):
                  *house.options(None, option, house.authority.ca, "--admin", "127.0.0.1:0")) as server:
         listening = next(line for line in server.stderr if " listening " in line)
         port = int(listening.split("admin-address=127.0.0.1:")[1].split()[0])
-        with house.channel(f"localhost:{port}", house.client) as channel:
+        with house.channel(f"127.0.0.1:{port}", house.client) as channel:
             assert len(list(rpcs.Client(channel)("ListUsers").users)) >= 4
-        with house.channel(f"localhost:{port}") as channel:
+        with house.channel(f"127.0.0.1:{port}") as channel:
             assert rpcs.Client(channel).outcome("ListUsers") == "UNAVAILABLE"
         old = house.context(house.client)
         old.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -297,7 +297,7 @@ def test_reload_under_load(tmp_path, house):
     failures, counts, go_on = [], [0, 0, 0], threading.Event()
 
     def call(number, server):
-        with house.channel(f"localhost:{server.port}") as channel:
+        with house.channel(f"127.0.0.1:{server.port}") as channel:
             client = rpcs.Client(channel, house.store.alice.headers())
             try:
                 while not go_on.is_set():
