@@ -70,22 +70,37 @@ void txn_abort(struct txn *txn)
 
 /* Room in the map that only what frees space may use: 256 pages are some 20 deletions, each of which copies the pages
  * from its row up to the root, and after two commits they are free again. */
-#define RESERVE_SIZE ((size_t)1 << 20)
+#define RESERVE_PIECES 256
 
 /* With more room than this left nothing that a batch can put comes near the end: its requests are at most 32 MiB. */
 #define ROOM_ENOUGH ((size_t)128 << 20)
 
-/* See that a value of the reserve's size could be put now. It goes again at once, and its pages with it to the free
- * ones, where the next commit finds them for the same trial. */
+struct bytes txn_piece_key(uint8_t place[TXN_PIECE_KEY_SIZE], char kind, unsigned number)
+{
+        place[0] = (uint8_t)kind;
+        place[1] = (uint8_t)(number >> 8);
+        place[2] = (uint8_t)number;
+        return bytes_of(place, TXN_PIECE_KEY_SIZE);
+}
+
+/* See that the reserve could be put now. It goes again at once, and its pages with it to the free ones, where the next
+ * commit finds them for the same trial. In pieces, because what small deletions free lies in single pages. */
 static enum result try_reserve(struct txn *txn)
 {
-        static const uint8_t zeros[RESERVE_SIZE];
-        const struct bytes key = BYTES("reserve");
+        static const uint8_t zeros[TXN_PIECE_SIZE];
+        uint8_t place[TXN_PIECE_KEY_SIZE];
         enum result r;
+        unsigned i;
 
         if (backend_room(txn->store->backend) > ROOM_ENOUGH) return R_OK;
-        r = backend_put(txn->backend, TABLE_META, key, bytes_of(zeros, sizeof zeros), (struct bytes){0});
-        return r == R_OK ? backend_delete(txn->backend, TABLE_META, key) : r;
+        for (i = 0; i < RESERVE_PIECES; i++) {
+                r = backend_put(txn->backend, TABLE_META, txn_piece_key(place, 'r', i), bytes_of(zeros, sizeof zeros),
+                                (struct bytes){0});
+                if (r != R_OK) return r;
+        }
+        for (i = 0; i < RESERVE_PIECES; i++)
+                if ((r = backend_delete(txn->backend, TABLE_META, txn_piece_key(place, 'r', i))) != R_OK) return r;
+        return R_OK;
 }
 
 enum result txn_commit(struct txn *txn, bool keeps_reserve)

@@ -72,6 +72,12 @@ struct txn {
         struct txn_revision revisions[TXN_REVISION_COUNT];
 };
 
+/* What tries whether there is room puts values that fill a page each into the meta table, and takes them out again:
+ * their names, which are in `place`. */
+#define TXN_PIECE_SIZE     4000
+#define TXN_PIECE_KEY_SIZE 3
+struct bytes txn_piece_key(uint8_t place[TXN_PIECE_KEY_SIZE], char kind, unsigned number);
+
 /* The writer's. Begin: the failures of backend_begin_write. Commit: raises the store's time bound and commits, or only
  * aborts when nothing was put; either way the transaction is over, what it proved is dead, and what it touched and woke
  * is still there to be read until the next begin. With `keeps_reserve`, a commit that would leave less of the map than

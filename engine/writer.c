@@ -49,7 +49,7 @@
 #define BATCHES_PER_CHORE 16
 
 /* What must fit again for a full disk to count as one with room. */
-#define PROBE_SIZE ((size_t)256 << 10)
+#define PROBE_PIECES 64
 
 /* Arena of background steps: 256 keys' records of under 1 KiB. */
 #define CHORE_ARENA_MAX ((size_t)4 << 20)
@@ -185,16 +185,30 @@ static enum result run_background(void *context, bool frees_space, txn_fn *run, 
 
 static enum result put_probe(struct txn *txn, void *arg)
 {
-        static const uint8_t zeros[PROBE_SIZE];
+        static const uint8_t zeros[TXN_PIECE_SIZE];
+        uint8_t place[TXN_PIECE_KEY_SIZE];
+        enum result r;
+        unsigned i;
 
         (void)arg;
-        return txn_put(txn, TABLE_META, BYTES("probe"), bytes_of(zeros, sizeof zeros), (struct bytes){0});
+        for (i = 0; i < PROBE_PIECES; i++) {
+                r = txn_put(txn, TABLE_META, txn_piece_key(place, 'p', i), bytes_of(zeros, sizeof zeros),
+                            (struct bytes){0});
+                if (r != R_OK) return r;
+        }
+        return R_OK;
 }
 
 static enum result delete_probe(struct txn *txn, void *arg)
 {
+        uint8_t place[TXN_PIECE_KEY_SIZE];
+        enum result r;
+        unsigned i;
+
         (void)arg;
-        return txn_delete(txn, TABLE_META, BYTES("probe"));
+        for (i = 0; i < PROBE_PIECES; i++)
+                if ((r = txn_delete(txn, TABLE_META, txn_piece_key(place, 'p', i))) != R_OK) return r;
+        return R_OK;
 }
 
 /* See whether the disk has room again, and give the room back. */
