@@ -36,14 +36,9 @@ int64_t writer_now_ns(void)
 
 void writer_report_event(struct writer *writer, enum writer_event event, enum result r)
 {
-        void (*event_cb)(void *context, enum writer_event event, enum result r);
-        void *context;
-
         pthread_mutex_lock(&writer->mutex);
-        event_cb = writer->event_cb;
-        context = writer->event_context;
+        if (writer->event_cb != NULL) writer->event_cb(writer->event_context, event, r);
         pthread_mutex_unlock(&writer->mutex);
-        if (event_cb != NULL) event_cb(context, event, r);
 }
 
 unsigned writer_batch_share(enum lane lane)

@@ -97,7 +97,8 @@ enum writer_event {
         WRITER_CHORE,     /* a background step failed with `r`; it is tried again later */
 };
 
-/* `event_cb` runs on the writer thread and must not wait. It replaces the one set before. Thread: any. */
+/* `event_cb` runs on the writer thread, and must neither wait nor call the writer. It replaces the one set before,
+ * which is not running any more when this returns; NULL: nobody is told. Thread: any. */
 void writer_set_event_cb(struct writer *writer, void *context,
                          void (*event_cb)(void *context, enum writer_event event, enum result r));
 

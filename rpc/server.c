@@ -193,6 +193,37 @@ static enum result open_handles(struct server *server)
         return r;
 }
 
+/* ---- What the writer tells ---- */
+
+/* Thread: the writer's. */
+static void on_writer_event_cb(void *context, enum writer_event event, enum result r)
+{
+        static const struct {
+                enum log_level level;
+                const char *name;
+        } lines[] = {
+                [WRITER_DEFECT] = {LOG_ERROR, "update-defect"},   [WRITER_READ_ONLY] = {LOG_ERROR, "store-read-only"},
+                [WRITER_WRITABLE] = {LOG_INFO, "store-writable"}, [WRITER_LATCHED] = {LOG_ERROR, "store-latched"},
+                [WRITER_CHORE] = {LOG_WARN, "background-failed"},
+        };
+        struct server *server = context;
+        struct log_line line;
+
+        log_begin(&line, &server->log, lines[event].level, lines[event].name);
+        if (event != WRITER_WRITABLE) log_text(&line, "result", result_name(r));
+        log_end(&line);
+}
+
+static void watch_writer(struct server *server)
+{
+        struct writer_stat stat;
+
+        if (server->store == NULL) return;
+        writer_set_event_cb(store_writer(server->store), server, on_writer_event_cb);
+        writer_stat(store_writer(server->store), &stat);
+        if (stat.is_read_only) on_writer_event_cb(server, WRITER_READ_ONLY, R_READ_ONLY);
+}
+
 /* ---- Starting ---- */
 
 static unsigned cpu_count(void)
@@ -283,6 +314,7 @@ enum result server_start(const struct server_options *options, struct store *sto
                 server_free(server);
                 return r;
         }
+        watch_writer(server);
         *out = server;
         return R_OK;
 }
@@ -374,6 +406,7 @@ void server_free(struct server *server)
         unsigned i;
 
         if (server == NULL) return;
+        if (server->store != NULL) writer_set_event_cb(store_writer(server->store), NULL, NULL);
         planes_stop(&server->planes);
         if (server->has_handles) close_handles(server);
         for (i = 0; i < server->loop_count; i++)

@@ -17,7 +17,8 @@ BUILD = os.environ.get("ALLOD_BUILD", os.path.join(ROOT, "build"))
 ALLOD = os.environ.get("ALLOD", os.path.join(BUILD, "allod"))
 
 # A store under test is small, and sanitizers reserve address space of their own.
-SERVE_OPTIONS = ["--listen", "127.0.0.1:0", "--map-size", "4G"]
+SERVE_OPTIONS = ["--listen", "127.0.0.1:0"]
+MAP_SIZE = ["--map-size", "4G"]
 
 # Any single step that takes longer hangs. Generous, for sanitizers on a busy machine.
 BOUND_SECONDS = 60
@@ -74,7 +75,8 @@ class Server:
         self.data = str(data)
         self.lines = queue.Queue()
         self.stderr = []
-        self.child = subprocess.Popen([ALLOD, "serve", "--data", self.data, *SERVE_OPTIONS, *options],
+        defaults = [] if "--map-size" in options else MAP_SIZE
+        self.child = subprocess.Popen([ALLOD, "serve", "--data", self.data, *SERVE_OPTIONS, *defaults, *options],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                       text=True, errors="replace")
         threading.Thread(target=self._read, daemon=True).start()
