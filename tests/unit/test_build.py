@@ -57,6 +57,20 @@ def test_other_functions_compile(tmp_path):
     assert answer.returncode == 0, answer.stderr
 
 
+UNIT = ["Type=notify", "User=allod", "LimitNOFILE=32768", "LimitCORE=1", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
+        "ProtectSystem=strict", "MemoryDenyWriteExecute=yes", "SystemCallFilter=@system-service"]
+
+
+def test_unit():
+    """What the unit for systemd promises; `ninja install` finds the path in it that it replaces."""
+    with open(f"{ROOT}/tools/allod.service") as file:
+        lines = file.read().splitlines()
+    assert set(UNIT) <= set(lines)
+    assert "ExecStart=/usr/local/bin/allod serve --data /var/lib/allod $ALLOD_OPTIONS" in lines
+    with open(f"{ROOT}/build.ninja") as file:
+        assert "sed 's|/usr/local/bin/|$prefix/bin/|' tools/allod.service" in file.read()
+
+
 CMOCKA = """[==========] Running {ran} test(s).
 [==========] {ran} test(s) run.
 [  PASSED  ] {passed} test(s).
