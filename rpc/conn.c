@@ -456,6 +456,7 @@ enum result conn_new(struct loop *loop, int fd, const struct peer *peer, struct 
         conn->loop = loop;
         conn->fd = fd;
         conn->peer = *peer;
+        conn->peer.is_encrypted = tls != NULL;
         conn->tls_context = tls == NULL ? NULL : tls_context_ref(tls);
         conn->arrival.run = on_arrival_cb;
         atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);

@@ -19,7 +19,8 @@
 /* The other end of a connection. */
 struct peer {
         enum plane plane;
-        char text[PEER_SIZE]; /* "127.0.0.1:50712", "unix:uid=0,pid=77" */
+        char text[PEER_SIZE]; /* "127.0.0.1:50712", "192.0.2.7:4711,cn=billing", "unix:uid=0,pid=77" */
+        bool is_encrypted;    /* by TLS */
 };
 
 /* Handed from the writer to a loop; embedded in what is handed over. */

@@ -14,12 +14,23 @@
 
 /* ---- Answers ---- */
 
-#define FIELDS_MAX    4
+#define FIELDS_MAX    5
 #define NAME_ECHO_MAX 80 /* bytes of a parameter that is not ours */
 
 static const struct field json_type = {{(const uint8_t *)"content-type", 12},
                                        {(const uint8_t *)"application/json", 16}};
 static const struct field no_store = {{(const uint8_t *)"cache-control", 13}, {(const uint8_t *)"no-store", 8}};
+
+/* What every answer with a body has, its type first. How many there are. RFC 6797: a browser that has been here with
+ * TLS does not come back without. */
+static size_t begin_fields(const struct call *call, struct field fields[FIELDS_MAX])
+{
+        fields[0] = json_type;
+        fields[1] = no_store;
+        if (!call->exchange->peer->is_encrypted) return 2;
+        fields[2] = (struct field){BYTES("strict-transport-security"), BYTES("max-age=31536000")};
+        return 3;
+}
 
 /* `{"error":"..."}`; a text of ours when there is no memory. */
 static struct bytes error_body(struct call *call, struct bytes text)
@@ -39,8 +50,8 @@ static struct bytes error_body(struct call *call, struct bytes text)
 static void refuse(struct call *call, int status, struct bytes text, const struct field *extra, enum result r,
                    const char *detail)
 {
-        struct field fields[FIELDS_MAX] = {json_type, no_store};
-        struct response response = {.status = status, .fields = fields, .field_count = 2};
+        struct field fields[FIELDS_MAX];
+        struct response response = {.status = status, .fields = fields, .field_count = begin_fields(call, fields)};
 
         if (extra != NULL) fields[response.field_count++] = *extra;
         response.body = error_body(call, text);
@@ -429,15 +440,15 @@ static bool quote(struct arena *arena, const char *etag, struct bytes *out)
 
 static void answer(struct call *call)
 {
-        struct field fields[FIELDS_MAX] = {json_type, no_store};
-        struct response response = {.status = 200, .fields = fields, .field_count = 2};
+        struct field fields[FIELDS_MAX];
+        struct response response = {.status = 200, .fields = fields, .field_count = begin_fields(call, fields)};
         const char *etag = NULL;
         enum result r;
 
         if (call->rest.shape == REST_DELETE_APP) {
                 response.status = 204;
-                response.fields = &no_store;
-                response.field_count = 1;
+                response.fields = fields + 1;
+                response.field_count--;
         } else if ((r = rest_shape_write(call, &response.body, &etag)) != R_OK) {
                 call_fail(call, r);
                 return;

@@ -120,6 +120,16 @@ def test_curl(house, secure, options, version):
     assert house.curl(secure.port, *options) == (0, "200", version)
 
 
+def test_strict_transport(house, secure, server):
+    """Answers by TLS tell browsers to stay with it, refusals too; answers without TLS say nothing of it."""
+    for path in "app", "nowhere":
+        done = subprocess.run(["curl", "--silent", "--head", "--cacert", house.authority.ca,
+                               f"https://localhost:{secure.port}/{path}"], capture_output=True, text=True,
+                              timeout=BOUND_SECONDS)
+        assert "strict-transport-security: max-age=31536000" in done.stdout
+    assert "strict-transport-security" not in harness.Curl(server)("GET", "/nowhere").headers
+
+
 def test_curl_old(house, secure):
     """TLS 1.1 finds nobody, nor does a client that does not know the authority."""
     assert house.curl(secure.port, "--tls-max", "1.1", "--ciphers", "ALL@SECLEVEL=0")[0] == 35

@@ -344,7 +344,7 @@ void loopback_init(struct loopback *loopback)
         };
         arena_pool_init(&loopback->host.arenas, 16);
         call_pool_init(&loopback->host.calls);
-        loopback->peer = (struct peer){PLANE_PUBLIC, "127.0.0.1:50000"};
+        loopback->peer = (struct peer){.plane = PLANE_PUBLIC, .text = "127.0.0.1:50000"};
 }
 
 void loopback_fini(struct loopback *loopback)
