@@ -271,13 +271,14 @@ enum result tls_context_load(const struct tls_files *files, enum tls_profile pro
         enum result r = R_OK;
 
         why[0] = '\0';
-        if (context != NULL) context->ssl = SSL_CTX_new(TLS_server_method());
-        if (context == NULL || context->ssl == NULL || !set_protocols(context->ssl, profile, tickets))
+        if (context == NULL) return explain(why, R_NO_MEMORY, "Out of memory.");
+        atomic_init(&context->reference_count, 1);
+        context->ssl = SSL_CTX_new(TLS_server_method());
+        if (context->ssl == NULL || !set_protocols(context->ssl, profile, tickets))
                 r = explain(why, R_NO_MEMORY, "Cannot set TLS up: %s.", reason());
         if (r == R_OK) r = use_pair(context, files, why);
         if (r == R_OK) r = use_clients(context->ssl, profile, files->client_ca, why);
         ERR_clear_error();
-        if (context != NULL) atomic_init(&context->reference_count, 1);
         if (r == R_OK)
                 *out = context;
         else
