@@ -41,6 +41,16 @@ static void check_record(struct bytes key, struct bytes body, unsigned bit)
         free(value);
 }
 
+/* libFuzzer sees what a checksum is compared with, and so can guess one. Then it is as if sealed by us. */
+static void check_opened(struct bytes key, struct bytes value, const struct record *record)
+{
+        uint8_t header[RECORD_HEADER_SIZE];
+
+        record_seal(key, record->revision, record->body, header);
+        REQUIRE(bytes_start_with(value, bytes_of(header, sizeof header)));
+        REQUIRE(record->body.len == value.len - sizeof header);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         struct bytes input = bytes_of(data, len);
@@ -52,8 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         bit = fuzz_byte(&input) * 256u;
         bit += fuzz_byte(&input);
         key = fuzz_part(&input, fuzz_byte(&input));
-        /* Only what was sealed opens, and nobody guesses a checksum. */
-        REQUIRE(record_open(key, input, &record) == R_CORRUPT);
+        if (record_open(key, input, &record) == R_OK) check_opened(key, input, &record);
         if (key.len > 0 && key.len <= KEY_SIZE_MAX) check_record(key, input, bit);
         return 0;
 }
