@@ -176,7 +176,12 @@ static enum result enter_dir(const char *dir, int *dir_fd, int *lock_fd, bool *i
         /* Before the lock too, which would leave its file in a directory of somebody else's. */
         if (faccessat(*dir_fd, STORE_DATA_NAME, F_OK, 0) != 0) r = check_empty(dir, why);
         if (r == R_OK) r = store_take_guard(dir, *dir_fd, lock_fd, &holder, why);
-        if (r != R_OK) close(*dir_fd);
+        if (r == R_OK) return R_OK;
+        if (*is_made && r != R_HELD) {
+                (void)unlinkat(*dir_fd, "lock", 0);
+                (void)rmdir(dir);
+        }
+        close(*dir_fd);
         return r;
 }
 

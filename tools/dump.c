@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,10 +13,12 @@
 #include "tools/dump_file.h"
 
 #define ARENA_MAX ((size_t)16 << 20)
+#define RATE_MAX  1000000 /* a TiB a second is no limit */
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
         {"owner", "u:ID|t:ID...", "only this user or team; may be given several times"},
+        {"rate", "MIB", "at most so many MiB a second"},
         {"output", "FILE", "where to; without it, or `-`, standard output"},
         {0},
 };
@@ -201,14 +204,32 @@ static int dump_offline(const struct command *command, struct store *store, stru
         return r == R_OK ? EXIT_DONE : explain(command, run, sink, r);
 }
 
+static int parse_rate(const struct arguments *arguments, uint64_t *out)
+{
+        const char *value = argument_option(arguments, "rate");
+        unsigned long long number;
+        char *end;
+
+        *out = 0;
+        if (value == NULL) return EXIT_DONE;
+        number = value[0] >= '0' && value[0] <= '9' ? strtoull(value, &end, 10) : 0;
+        if (number < 1 || number > RATE_MAX || *end != '\0')
+                return command_misused(arguments->command, "--rate wants a number from 1 to %d.", RATE_MAX);
+        *out = (uint64_t)number << 20;
+        return EXIT_DONE;
+}
+
 static int dump(const struct arguments *arguments, struct admin *admin, struct dump_run *run)
 {
         const struct command *command = arguments->command;
         struct dump_sink sink;
+        uint64_t rate;
         int code;
 
-        code = dump_sink_open(command, argument_option(arguments, "output"), "Dumping", &sink);
+        code = parse_rate(arguments, &rate);
+        if (code == EXIT_DONE) code = dump_sink_open(command, argument_option(arguments, "output"), "Dumping", &sink);
         if (code != EXIT_DONE) return code;
+        sink.rate = rate;
         code = admin_client(admin) != NULL ? dump_online(arguments, admin_client(admin), run, &sink)
                                            : dump_offline(command, admin_store(admin), run, &sink);
         if (code != EXIT_DONE) {

@@ -31,6 +31,7 @@ struct dump_sink {
         int fd;
         const char *path; /* NULL: standard output */
         char *unfinished_path;
+        uint64_t rate; /* bytes a second at most; 0: as fast as may be */
         struct progress progress;
         int error;
 };

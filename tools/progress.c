@@ -101,6 +101,11 @@ void progress_add(struct progress *progress, uint64_t count)
         fflush(stderr);
 }
 
+int64_t progress_took_ns(const struct progress *progress)
+{
+        return now_ns() - progress->start_ns;
+}
+
 void progress_end(struct progress *progress)
 {
         if (progress->is_shown) fputs("\r\033[K", stderr);

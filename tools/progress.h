@@ -26,6 +26,9 @@ void progress_start(struct progress *progress, const char *what, uint64_t total)
 
 void progress_add(struct progress *progress, uint64_t count);
 
+/* Since the start. */
+int64_t progress_took_ns(const struct progress *progress);
+
 /* Takes the bar away. */
 void progress_end(struct progress *progress);
 

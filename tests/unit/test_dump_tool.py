@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 ALLOD = os.environ.get("ALLOD", "build/allod")
 USER = "u:ee4988a7-48e2-44ae-81f5-178a44ebeb58"
+APP = {"name": "An app", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.org/m"}}
 TEAM = "t:123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -164,7 +166,7 @@ class Server:
 
     def fill(self, jobs):
         """An app with jobs whose inputs hardly compress, so that a dump is of many messages."""
-        app = self.post("/app", {"name": "An app", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.org/m"}})
+        app = self.post("/app", APP)
         for _ in range(jobs):
             self.post(f"/app/{app['data']['id']}/run_async", {"input": {"random": os.urandom(200_000).hex()}})
 
@@ -231,10 +233,47 @@ def test_one_at_a_time(server, store, tmp_path):
     slow.stdout.read(10)
     second = allod("dump", "--data", store, "-o", tmp_path / "second", code=1)
     assert b"Another dump" in second.stderr
-    server.post("/app", {"name": "Meanwhile", "configuration": {"gpu_tier": "BASIC"}, "workflow": {"model_url": "https://example.org/m"}})
+    server.post("/app", APP)
     server.child.terminate()
     server.child.communicate(timeout=60)
     assert server.child.returncode == 0
     slow.communicate(timeout=60)
     assert slow.returncode == 1
 
+
+
+def test_one_moment(server, store, tmp_path):
+    """While jobs are submitted, a dump is of one moment: what is restored of it fits together, to the counters."""
+    app = server.post("/app", APP)["data"]["id"]
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            server.post(f"/app/{app}/run_async", {"input": {"n": 1}})
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for i in range(3):
+        allod("dump", "--data", store, "-o", tmp_path / "dump")
+        allod("restore", tmp_path / "dump", "--data", tmp_path / f"new{i}")
+        assert b"All is as it should be" in allod("verify", "--data", tmp_path / f"new{i}").stdout
+    done.set()
+    for writer in writers:
+        writer.join(60)
+
+
+def test_rate(server, store, tmp_path):
+    """--rate bounds how fast a dump is written; SIGINT does not have to wait for it."""
+    server.fill(20)
+    child = subprocess.Popen([ALLOD, "dump", "--data", store, "--rate", "1", "-o", tmp_path / "slow"], stderr=subprocess.PIPE)
+    bound = time.monotonic() + 60
+    while not (tmp_path / "slow.unfinished").exists():
+        assert time.monotonic() < bound
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1 and b"interrupted" in errors
+    assert sorted(os.listdir(tmp_path)) == ["store"]
+    for wrong in ("0", "x", "-1", ""):
+        allod("dump", "--data", store, "--rate", wrong, "-o", tmp_path / "none", code=2)
