@@ -213,7 +213,7 @@ static enum result read_header(struct dump_reader *reader, struct bytes content,
 enum result dump_reader_header(struct dump_reader *reader, struct dump_header *out)
 {
         uint8_t magic[DUMP_MAGIC_SIZE];
-        struct bytes content;
+        struct bytes content = {0};
         enum result r;
 
         REQUIRE(!reader->has_header && !reader->is_stopped);
@@ -479,7 +479,7 @@ enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_read
 
 enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
 {
-        struct bytes content;
+        struct bytes content = {0};
         enum result r;
 
         REQUIRE(reader->has_header);

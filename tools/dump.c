@@ -201,6 +201,7 @@ static int dump_offline(const struct command *command, struct store *store, stru
         run->write = dump_sink_write;
         run->context = sink;
         r = run_in_view(store, run);
+        run->context = NULL; /* the sink ends before the run does */
         return r == R_OK ? EXIT_DONE : explain(command, run, sink, r);
 }
 

@@ -25,7 +25,7 @@ static size_t split(struct bytes path, struct bytes segments[SEGMENTS_MAX])
 
 static bool matches(const char *pattern, const struct bytes *segments, size_t count, struct bytes *ids)
 {
-        struct bytes parts[SEGMENTS_MAX];
+        struct bytes parts[SEGMENTS_MAX] = {0};
         size_t i;
 
         if (split(bytes_of_text(pattern), parts) != count) return false;
@@ -41,7 +41,7 @@ static bool matches(const char *pattern, const struct bytes *segments, size_t co
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         struct bytes path = bytes_of(data, len);
-        struct bytes segments[SEGMENTS_MAX];
+        struct bytes segments[SEGMENTS_MAX] = {0};
         struct bytes ids[REST_SEGMENTS_MAX] = {0};
         struct bytes expected[REST_SEGMENTS_MAX] = {0};
         size_t count = split(path, segments);

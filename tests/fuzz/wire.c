@@ -20,6 +20,7 @@ static const struct method *method_at(size_t index)
 
         for (i = 0; i < service_count; i++)
                 count += services[i]->method_count;
+        REQUIRE(count > 0);
         index %= count;
         for (i = 0; index >= services[i]->method_count; i++)
                 index -= services[i]->method_count;

@@ -425,7 +425,7 @@ static void test_forged(void **state)
 /* Seal the second frame of the small dump anew, with this content. */
 static void reseal(struct memory *memory, const uint8_t *content, size_t len, struct memory *out)
 {
-        struct frame_place frames[8];
+        struct frame_place frames[8] = {0};
         struct dump_frame frame;
         uint8_t head[DUMP_HEAD_SIZE];
 
