@@ -128,8 +128,9 @@ static enum result check_filesystem(const char *dir, int dir_fd, bool is_forced,
                 return store_fail(
                         why, R_IO,
                         filesystem.fitness == FILESYSTEM_UNFIT
-                                ? "%s is on %s, which can corrupt a store; take a local disk, or --force it"
-                                : "%s is on a file system of type %s, which is not known to serve; --force tries it",
+                                ? "%s is on %s, which can corrupt a store; take a local disk, or `allod serve --force`"
+                                : "%s is on a file system of type %s, which is not known to serve; `allod serve "
+                                  "--force` tries it",
                         dir, filesystem.name);
         }
         snprintf(warning, 256, "%s is on %s, which can corrupt a store, and was forced", dir, filesystem.name);
