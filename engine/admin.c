@@ -516,6 +516,22 @@ enum result admin_revoke_key(struct txn *txn, const struct credential *who,
         return apikey_cancel(user, field_to_uuid(request->id));
 }
 
+/* ---- Dumps ---- */
+
+enum result admin_look(struct txn *txn, void *arg)
+{
+        const struct admin_look *look = arg;
+        const struct scope *scope;
+        enum result r;
+        size_t i;
+
+        for (i = 0; i < look->owner_count; i++) {
+                r = scope_admin(txn, look->who, look->owners[i], look->why, &scope);
+                if (r != R_OK && r != R_ABSENT) return r;
+        }
+        return R_OK;
+}
+
 /* ---- Stats ---- */
 
 enum {

@@ -13,6 +13,7 @@
 #include <allod/v1/admin.pb-c.h>
 
 #include "engine/fault.h"
+#include "engine/key.h"
 #include "engine/message.h"
 #include "engine/result.h"
 
@@ -82,6 +83,18 @@ enum result admin_list_keys(struct txn *txn, const struct credential *who,
 enum result admin_revoke_key_check(const Allod__V1__AdminRevokeKeyRequest *request, struct fault *fault) MUST_USE;
 enum result admin_revoke_key(struct txn *txn, const struct credential *who,
                              const Allod__V1__AdminRevokeKeyRequest *request, struct message *reply) MUST_USE;
+
+/* Owners whose records are about to be read as a whole. */
+struct admin_look {
+        const struct credential *who;
+        const struct owner *owners;
+        size_t owner_count;
+        const char *why;
+};
+
+/* A transaction function, for the writer; `arg` is a struct admin_look. The look is written into the change log of each
+ * owner that exists. */
+enum result admin_look(struct txn *txn, void *arg) MUST_USE;
 
 enum result admin_get_stats_check(const Allod__V1__GetStatsRequest *request, struct fault *fault) MUST_USE;
 enum result admin_get_stats(struct txn *txn, const struct credential *who, const Allod__V1__GetStatsRequest *request,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "allod/v1/admin.pb-c.h"
+#include "engine/admin.h"
 #include "engine/dump.h"
 #include "engine/owner.h"
 #include "engine/require.h"
@@ -52,6 +53,7 @@ struct task {
         atomic_bool is_stopped;
 
         /* the thread's, and the loop's while no answer is owed */
+        struct credential who;
         struct owner *owners;
         struct dump_run run;
         struct fault fault;
@@ -138,12 +140,30 @@ static enum result collect_in(struct task *task, struct view *view)
         return r;
 }
 
+/* Whoever looks at named owners' records is written into their change logs; the dump then holds that too. */
+static enum result note_look(struct task *task)
+{
+        struct admin_look look = {&task->who, task->run.owners, task->run.owner_count, "dumped"};
+        struct store *store = task->host->store;
+        struct fault fault;
+        struct arena arena;
+        const struct txn_input input = {.arena = &arena, .fault = &fault, .time_ms = store_time_ms(store)};
+        enum result r;
+
+        if (look.owner_count == 0) return R_OK;
+        arena_init(&arena, NULL, ARENA_MAX);
+        r = writer_run(store_writer(store), &input, admin_look, &look);
+        arena_fini(&arena);
+        return r;
+}
+
 /* All of the dump into the file. */
 static enum result collect(struct task *task)
 {
         struct view *view;
         enum result r;
 
+        if ((r = note_look(task)) != R_OK) return r;
         if ((r = store_open_spool(task->host->store, &task->spool_fd)) != R_OK) return r;
         if ((r = view_open(task->host->store, &view)) != R_OK) return r;
         r = collect_in(task, view);
@@ -298,6 +318,7 @@ static enum result make_task(struct call *call, const Allod__V1__DumpRequest *re
         task->spool_fd = -1;
         task->host = call->host;
         task->call = call;
+        task->who = call->who;
         task->completion.run = answered;
         fault_clear(&task->fault);
         REQUIRE(pthread_mutex_init(&task->mutex, NULL) == 0 && pthread_cond_init(&task->asked, NULL) == 0);

@@ -98,6 +98,11 @@ struct client *admin_client(struct admin *admin)
         return admin->client;
 }
 
+const struct credential *admin_who(const struct admin *admin)
+{
+        return &admin->who;
+}
+
 void admin_accept_existing(struct admin *admin)
 {
         admin->accepts_existing = true;

@@ -12,6 +12,7 @@
 
 struct admin;
 struct client;
+struct credential;
 struct store;
 
 /* The options that every such command has. */
@@ -30,6 +31,9 @@ int admin_open(const struct arguments *arguments, struct admin **out);
 /* One of them is NULL: the store, when nobody else holds it; the connection to the server that does. */
 struct store *admin_store(struct admin *admin);
 struct client *admin_client(struct admin *admin);
+
+/* As whom this process acts on the files. */
+const struct credential *admin_who(const struct admin *admin);
 
 /* From now on ALREADY_EXISTS is as good as success; *reply is NULL then. */
 void admin_accept_existing(struct admin *admin);

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include "allod/v1/admin.pb-c.h"
+#include "engine/admin.h"
 #include "engine/message.h"
 #include "engine/owner.h"
 #include "engine/store.h"
 #include "engine/txn.h"
+#include "engine/writer.h"
 #include "rpc/client.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
@@ -61,19 +63,25 @@ static int explain(const struct command *command, const struct dump_run *run, co
         }
 }
 
-static enum result run_in_view(struct store *store, struct dump_run *run)
+/* A dump of named owners is a look at their records, which their change logs tell. */
+static enum result run_in_view(struct admin *admin, struct dump_run *run)
 {
+        struct admin_look look = {admin_who(admin), run->owners, run->owner_count, "dumped"};
+        struct store *store = admin_store(admin);
         struct fault fault;
         struct arena arena;
         struct txn_input input = {.arena = &arena, .fault = &fault, .time_ms = store_time_ms(store)};
         struct view *view;
-        enum result r;
+        enum result r = R_OK;
 
-        if ((r = view_open(store, &view)) != R_OK) return r;
         arena_init(&arena, NULL, ARENA_MAX);
-        r = view_run(view, &input, dump_store, run);
+        if (look.owner_count > 0) r = writer_run(store_writer(store), &input, admin_look, &look);
+        if (r == R_OK) r = view_open(store, &view);
+        if (r == R_OK) {
+                r = view_run(view, &input, dump_store, run);
+                view_close(view);
+        }
         arena_fini(&arena);
-        view_close(view);
         return r;
 }
 
@@ -193,14 +201,14 @@ static int dump_online(const struct arguments *arguments, struct client *client,
 
 /* ---- Either way ---- */
 
-static int dump_offline(const struct command *command, struct store *store, struct dump_run *run,
+static int dump_offline(const struct command *command, struct admin *admin, struct dump_run *run,
                         struct dump_sink *sink)
 {
         enum result r;
 
         run->write = dump_sink_write;
         run->context = sink;
-        r = run_in_view(store, run);
+        r = run_in_view(admin, run);
         run->context = NULL; /* the sink ends before the run does */
         return r == R_OK ? EXIT_DONE : explain(command, run, sink, r);
 }
@@ -232,7 +240,7 @@ static int dump(const struct arguments *arguments, struct admin *admin, struct d
         if (code != EXIT_DONE) return code;
         sink.rate = rate;
         code = admin_client(admin) != NULL ? dump_online(arguments, admin_client(admin), run, &sink)
-                                           : dump_offline(command, admin_store(admin), run, &sink);
+                                           : dump_offline(command, admin, run, &sink);
         if (code != EXIT_DONE) {
                 dump_sink_abandon(&sink);
                 return code;

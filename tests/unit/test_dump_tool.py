@@ -68,6 +68,25 @@ def test_owners(store, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["one", "store", "two"]
 
 
+def changes_of_team(path):
+    return json.loads(allod("verify", path, "--json").stdout)["kinds"]["change"]
+
+
+def test_look_is_written(store, tmp_path):
+    """A dump of a named owner stands in that owner's change log, offline and online; a dump of everything in nobody's."""
+    before = allod("dump", "--data", store, "--owner", TEAM).stdout
+    (tmp_path / "first").write_bytes(before)
+    allod("dump", "--data", store, "-o", tmp_path / "all")
+    allod("dump", "--data", store, "--owner", TEAM, "-o", tmp_path / "second")
+    server = Server(store)
+    allod("dump", "--data", store, "--owner", TEAM, "-o", tmp_path / "third")
+    allod("dump", "--data", store, "-o", tmp_path / "all")
+    allod("dump", "--data", store, "--owner", TEAM, "-o", tmp_path / "fourth")
+    server.stop()
+    counts = [changes_of_team(tmp_path / name) for name in ("first", "second", "third", "fourth")]
+    assert counts == list(range(counts[0], counts[0] + 4))
+
+
 def test_damaged(dump, tmp_path):
     """verify names the owner and exits with 3; restore refuses, and leaves nothing."""
     data = bytearray(dump.read_bytes())
