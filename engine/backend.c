@@ -190,6 +190,11 @@ size_t backend_room(struct backend *backend)
         return backend->engine->room(backend);
 }
 
+enum result backend_fence(struct backend *backend, bool may_grow)
+{
+        return backend->engine->fence(backend, may_grow);
+}
+
 void backend_stat(struct backend_txn *txn, struct backend_stat *out)
 {
         txn->backend->engine->stat(txn, out);

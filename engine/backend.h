@@ -114,6 +114,14 @@ int backend_check_readers(struct backend *backend);
 /* Bytes of the map that no page has used yet; cheap. What earlier commits freed comes on top. */
 size_t backend_room(struct backend *backend);
 
+/*
+ * Keep the files from growing, or let them grow again. While they must not, there is no room, and a put of half a page
+ * or more that would need a page behind the last one fails with R_READ_ONLY, as at the end of the map: such puts tell
+ * whether what is free inside would do. R_READ_ONLY, R_IO: not all that is free inside has its blocks on the disk, and
+ * nothing has changed. Letting them grow cannot fail. Thread: the one that writes, between transactions.
+ */
+enum result backend_fence(struct backend *backend, bool may_grow) MUST_USE;
+
 void backend_stat(struct backend_txn *txn, struct backend_stat *out);
 
 /*

@@ -57,6 +57,7 @@ struct backend_engine {
         enum result (*previous)(struct backend_cursor *cursor, struct bytes *found, struct bytes *value);
 
         size_t (*room)(struct backend *backend);
+        enum result (*fence)(struct backend *backend, bool may_grow);
         void (*stat)(struct backend_txn *txn, struct backend_stat *out);
 };
 

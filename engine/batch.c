@@ -48,6 +48,12 @@ unsigned writer_batch_share(enum lane lane)
 
 /* ---- What a transaction leads to ---- */
 
+void writer_give_reserve(struct writer *writer)
+{
+        reserve_release(writer->store->dir_fd);
+        writer->is_fenced = txn_let_grow(writer->store, true) != R_OK;
+}
+
 void writer_set_read_only(struct writer *writer, bool is_read_only)
 {
         if (writer->is_read_only == is_read_only) return;
@@ -55,7 +61,7 @@ void writer_set_read_only(struct writer *writer, bool is_read_only)
         writer->is_read_only = is_read_only;
         pthread_mutex_unlock(&writer->mutex);
         writer->probe_ns = writer_now_ns() + PROBE_PERIOD_NS;
-        if (is_read_only) reserve_release(writer->store->dir_fd);
+        if (is_read_only) writer_give_reserve(writer);
         writer_report_event(writer, is_read_only ? WRITER_READ_ONLY : WRITER_WRITABLE, R_READ_ONLY);
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -17,6 +18,9 @@
 
 /* What a full disk refuses and any other grants. A write that came out short has taken the last blocks. */
 #define PROBE_SIZE ((off_t)1 << 20)
+
+/* Of the header of a page, which begins with its number. Values of half a page or more begin behind such a header. */
+#define PAGE_HEADER_SIZE 16
 
 static const char *const table_names[TABLE_COUNT] = {
         [TABLE_RECORDS] = "records", [TABLE_APIKEYS] = "apikeys", [TABLE_LEASES] = "leases", [TABLE_DUE] = "due",
@@ -34,6 +38,10 @@ struct lmdb {
         MDB_env *env;
         MDB_dbi tables[TABLE_COUNT];
         struct lmdb_txn write_txn; /* there is one at a time: its holder has LMDB's write lock */
+
+        /* Pages that the file may have, so as not to grow; 0: it may. */
+        _Atomic size_t fence;
+        size_t large_size; /* of values that have pages of their own */
 };
 
 /* LMDB's codes become ours here and nowhere else. */
@@ -407,6 +415,18 @@ static enum result translate_write(struct backend_txn *txn, int code)
         return translate(code);
 }
 
+/* Whether it lies in the page that LMDB has just given it behind the fence. The page is still in memory of LMDB's own;
+ * its header is that of the file, in which pages are numbered from 0. */
+static bool is_behind_fence(struct lmdb *lmdb, const MDB_val *data)
+{
+        size_t fence = atomic_load_explicit(&lmdb->fence, memory_order_relaxed);
+        size_t page;
+
+        if (fence == 0 || data->mv_size < lmdb->large_size) return false;
+        memcpy(&page, (const uint8_t *)data->mv_data - PAGE_HEADER_SIZE, sizeof page);
+        return page >= fence;
+}
+
 static enum result put(struct backend_txn *txn, enum backend_table table, struct bytes key, struct bytes head,
                        struct bytes body)
 {
@@ -415,6 +435,7 @@ static enum result put(struct backend_txn *txn, enum backend_table table, struct
         int code = mdb_put(txn_of(txn)->txn, table_of(txn, table), &wanted, &data, MDB_RESERVE);
 
         if (code != 0) return translate_write(txn, code);
+        if (is_behind_fence(lmdb_of(txn->backend), &data)) return R_READ_ONLY;
         if (head.len > 0) memcpy(data.mv_data, head.data, head.len);
         if (body.len > 0) memcpy((uint8_t *)data.mv_data + head.len, body.data, body.len);
         return R_OK;
@@ -519,16 +540,52 @@ static size_t count_free_pages(MDB_txn *txn)
         return total;
 }
 
-static size_t room(struct backend *backend)
+/* Pages of the file that have been used, and pages of the map. */
+static int count_pages(struct lmdb *lmdb, size_t *used, size_t *size, size_t *page_size)
 {
-        MDB_env *env = lmdb_of(backend)->env;
         MDB_envinfo info;
         MDB_stat stat;
-        size_t used;
+        int code;
 
-        if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat) != 0) return 0;
-        used = (info.me_last_pgno + 1) * stat.ms_psize;
-        return used < info.me_mapsize ? info.me_mapsize - used : 0;
+        code = mdb_env_info(lmdb->env, &info);
+        if (code == 0) code = mdb_env_stat(lmdb->env, &stat);
+        if (code != 0) return code;
+        *used = info.me_last_pgno + 1;
+        *page_size = stat.ms_psize;
+        *size = info.me_mapsize / *page_size;
+        return 0;
+}
+
+static size_t room(struct backend *backend)
+{
+        struct lmdb *lmdb = lmdb_of(backend);
+        size_t fence = atomic_load_explicit(&lmdb->fence, memory_order_relaxed);
+        size_t used, size, page_size;
+
+        if (count_pages(lmdb, &used, &size, &page_size) != 0) return 0;
+        if (fence != 0 && fence < size) size = fence;
+        return used < size ? (size - used) * page_size : 0;
+}
+
+/* A page that is free may never have been written, and so have no block: each is given one. */
+static enum result fence(struct backend *backend, bool may_grow)
+{
+        struct lmdb *lmdb = lmdb_of(backend);
+        size_t used, size, page_size;
+        int code = 0;
+        int fd;
+
+        if (may_grow) {
+                atomic_store_explicit(&lmdb->fence, 0, memory_order_relaxed);
+                return R_OK;
+        }
+        code = count_pages(lmdb, &used, &size, &page_size);
+        if (code == 0) code = mdb_env_get_fd(lmdb->env, &fd);
+        if (code == 0 && fallocate(fd, 0, 0, (off_t)(used * page_size)) != 0) code = errno;
+        if (code != 0) return translate(code) == R_READ_ONLY ? R_READ_ONLY : R_IO;
+        lmdb->large_size = page_size / 2;
+        atomic_store_explicit(&lmdb->fence, used, memory_order_relaxed);
+        return R_OK;
 }
 
 static void stat_backend(struct backend_txn *base, struct backend_stat *out)
@@ -557,6 +614,7 @@ const struct backend_engine lmdb_engine = {
         .check = lmdb_tree_check,
         .check_readers = check_readers,
         .room = room,
+        .fence = fence,
         .begin_read = begin_read,
         .rest = rest,
         .renew = renew,

@@ -1,6 +1,7 @@
 /*
  * Room on the disk for deletions when it is full: a file DIR/reserve that holds nothing and is given up then. Its
- * blocks let the store's file grow by what deletions need to copy; when there is room again it is made anew.
+ * blocks let the store's file grow by what deletions need to copy; when there is room again it is made anew. writer.c
+ * says what serves when there never is.
  *
  * Thread: the writer's.
  */

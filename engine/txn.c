@@ -262,6 +262,11 @@ void txn_check_readers(struct store *store)
         (void)backend_check_readers(store->backend);
 }
 
+enum result txn_let_grow(struct store *store, bool may_grow)
+{
+        return backend_fence(store->backend, may_grow);
+}
+
 /* ---- Waiting and waking ---- */
 
 static bool topic_is_equal(const struct topic *a, const struct topic *b)

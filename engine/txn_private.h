@@ -103,6 +103,10 @@ enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *k
 /* Free the slots of readers that died. */
 void txn_check_readers(struct store *store);
 
+/* Whether commits may make the files larger; backend_fence says how it may fail. When they may not, a commit that keeps
+ * the reserve looks for it among what is free inside. */
+enum result txn_let_grow(struct store *store, bool may_grow) MUST_USE;
+
 /* Cursor `index` on the records, opened if it is not. It lives until the transaction ends or the snapshot is given
  * back. */
 enum result txn_cursor(struct txn *txn, unsigned index, struct backend_cursor **out) MUST_USE;

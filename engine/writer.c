@@ -25,6 +25,18 @@
  *
  * Room is kept back for what frees space: in the map by txn_commit, on the disk by a file that is given up when the
  * disk is full (reserve.h).
+ *
+ *      writable ---- a commit finds the disk or map full ----> read-only
+ *         ^  ^                                                   |   ^
+ *         |  +------- probe: the disk has room -----------------+|   | a commit finds less than the
+ *         |                                                      |   | reserve free inside
+ *         +---------- probe_disk -------- fenced <--- probe -----+   |
+ *                                            |                       |
+ *                                            +-----------------------+
+ *
+ * A disk that the store itself has filled never has room for the file again, since the store's own never shrinks. So
+ * when what deletions freed inside is enough, updates are taken without it: fenced, the files may not grow, and each
+ * commit leaves the reserve free inside, where every page has its block on the disk already.
  */
 #include "engine/writer.h"
 
@@ -211,16 +223,38 @@ static enum result delete_probe(struct txn *txn, void *arg)
         return R_OK;
 }
 
-/* See whether the disk has room again, and give the room back. */
+/* Keep room back for deletions: on the disk, or if it has none, among what is free inside the files, which must not
+ * grow then. That there is enough of it, the trial of each commit will tell. */
+static enum result keep_reserve(struct writer *writer)
+{
+        enum result r = reserve_make(writer->store->dir_fd);
+
+        if (r != R_OK && r != R_READ_ONLY) return r;
+        writer->is_fenced = r == R_READ_ONLY;
+        return txn_let_grow(writer->store, !writer->is_fenced);
+}
+
+/* See whether there is room again. */
 static void probe(struct writer *writer)
 {
         enum result r;
 
         writer->probe_ns = writer_now_ns() + PROBE_PERIOD_NS;
-        r = run_background(writer, false, put_probe, NULL);
+        r = keep_reserve(writer);
+        if (r == R_OK) r = run_background(writer, false, put_probe, NULL);
         if (r == R_OK) r = run_background(writer, true, delete_probe, NULL);
-        if (r == R_OK) r = reserve_make(writer->store->dir_fd);
-        if (r == R_OK) writer_set_read_only(writer, false);
+        if (r == R_OK)
+                writer_set_read_only(writer, false);
+        else
+                writer_give_reserve(writer);
+}
+
+/* See whether the disk has room now for the reserve and all else. */
+static void probe_disk(struct writer *writer)
+{
+        writer->probe_ns = writer_now_ns() + PROBE_PERIOD_NS;
+        if (reserve_make(writer->store->dir_fd) != R_OK || txn_let_grow(writer->store, true) != R_OK) return;
+        writer->is_fenced = false;
 }
 
 static void turn_background(struct writer *writer)
@@ -231,7 +265,10 @@ static void turn_background(struct writer *writer)
 
         writer->batches_since_chore = 0;
         if (writer->is_latched) return;
-        if (writer->is_read_only && writer->probe_ns <= now) probe(writer);
+        if (writer->is_read_only && writer->probe_ns <= now)
+                probe(writer);
+        else if (writer->is_fenced && writer->probe_ns <= now)
+                probe_disk(writer);
         if (chore_due_ns(&writer->chore) > now) return;
         r = chore_step(&writer->chore, writer->store, now, !writer->is_read_only, run_background, writer, &row_count);
         if (r != R_OK) writer_report_event(writer, WRITER_CHORE, r);
@@ -247,7 +284,7 @@ static int64_t background_due_ns(const struct writer *writer)
         int64_t due = chore_due_ns(&writer->chore);
 
         if (writer->is_latched) return INT64_MAX;
-        return writer->is_read_only && writer->probe_ns < due ? writer->probe_ns : due;
+        return (writer->is_read_only || writer->is_fenced) && writer->probe_ns < due ? writer->probe_ns : due;
 }
 
 enum work {

@@ -21,7 +21,7 @@
 #define BATCH_COUNT_MAX 256
 #define BATCH_COST_MAX  ((size_t)32 << 20)
 
-/* While the disk is full: how often to see whether it still is. */
+/* While the disk is full, updates being taken or not: how often to see whether it still is. */
 #define PROBE_PERIOD_NS (1000 * MS_NS)
 
 struct batch {
@@ -57,6 +57,7 @@ struct writer {
         unsigned batches_since_chore;
         struct chore chore;
         int64_t probe_ns;
+        bool is_fenced;     /* updates are taken, but the files may not grow: the disk has no room for the reserve */
         struct arena arena; /* of background steps */
         struct fault fault;
 };
@@ -78,6 +79,9 @@ enum result writer_run_alone(struct writer *writer, bool frees_space, const stru
 
 /* Queue those whose topic the last transaction woke. */
 void writer_wake(struct writer *writer);
+
+/* Let what frees space have what is kept back on the disk. */
+void writer_give_reserve(struct writer *writer);
 
 /* The disk or map is full, or has room again. */
 void writer_set_read_only(struct writer *writer, bool is_read_only);
