@@ -45,7 +45,7 @@ static size_t align_up(size_t size)
 
 void arena_pool_init(struct arena_pool *pool, size_t free_max)
 {
-        *pool = (struct arena_pool){.free_max = free_max, .large_max = SIZE_MAX};
+        *pool = (struct arena_pool){.free_max = free_max};
 }
 
 void arena_pool_fini(struct arena_pool *pool)
@@ -68,18 +68,49 @@ static void push_chunk(struct arena *arena, struct arena_chunk *chunk)
         arena->held += chunk->size;
 }
 
-/* Larger chunks than a pool keeps are counted there, before there is one. False: it would be too many bytes. */
-static bool count_large(struct arena_pool *pool, size_t size)
+/* False: it would be too many bytes. */
+static bool take(struct arena_budget *budget, size_t size)
 {
-        if (pool == NULL || size == CHUNK_SIZE) return true;
-        if (atomic_fetch_add_explicit(&pool->large, size, memory_order_relaxed) + size <= pool->large_max) return true;
-        atomic_fetch_sub_explicit(&pool->large, size, memory_order_relaxed);
+        if (budget == NULL) return true;
+        if (atomic_fetch_add_explicit(&budget->held, size, memory_order_relaxed) + size <= budget->held_max)
+                return true;
+        atomic_fetch_sub_explicit(&budget->held, size, memory_order_relaxed);
         return false;
 }
 
-static void uncount_large(struct arena_pool *pool, size_t size)
+static void give_back(struct arena_budget *budget, size_t size)
 {
-        if (pool != NULL && size != CHUNK_SIZE) atomic_fetch_sub_explicit(&pool->large, size, memory_order_relaxed);
+        if (budget != NULL) atomic_fetch_sub_explicit(&budget->held, size, memory_order_relaxed);
+}
+
+/* Larger chunks than a pool keeps are counted before there is one. */
+static bool count_large(struct arena *arena, size_t size)
+{
+        struct arena_budget *all = arena->pool == NULL ? NULL : arena->pool->budget;
+
+        if (size == CHUNK_SIZE) return true;
+        if (!take(arena->share, size)) return false;
+        if (take(all, size)) return true;
+        give_back(arena->share, size);
+        return false;
+}
+
+static void uncount_large(struct arena *arena, size_t size)
+{
+        if (size == CHUNK_SIZE) return;
+        give_back(arena->share, size);
+        if (arena->pool != NULL) give_back(arena->pool->budget, size);
+}
+
+void arena_set_share(struct arena *arena, struct arena_budget *share)
+{
+        const struct arena_chunk *chunk;
+
+        REQUIRE(arena->share == NULL);
+        arena->share = share;
+        for (chunk = arena->chunk; chunk != NULL; chunk = chunk->older)
+                if (chunk->size != CHUNK_SIZE)
+                        atomic_fetch_add_explicit(&share->held, chunk->size, memory_order_relaxed);
 }
 
 void arena_init(struct arena *arena, struct arena_pool *pool, size_t held_max)
@@ -108,7 +139,7 @@ void arena_fini(struct arena *arena)
                         pool->free = chunk;
                         pool->free_count++;
                 } else {
-                        uncount_large(pool, chunk->size);
+                        uncount_large(arena, chunk->size);
                         free(chunk);
                 }
                 chunk = older;
@@ -127,10 +158,10 @@ static bool add_chunk(struct arena *arena, size_t needed)
         if (size < needed) size = needed;
         if (size > room) size = room & ~(ALIGNMENT - 1);
         if (size < needed) return false;
-        if (!count_large(arena->pool, size)) return false;
+        if (!count_large(arena, size)) return false;
         chunk = malloc(sizeof *chunk + size);
         if (chunk == NULL) {
-                uncount_large(arena->pool, size);
+                uncount_large(arena, size);
                 return false;
         }
         chunk->size = size;
@@ -220,7 +251,7 @@ void arena_reset(struct arena *arena, struct arena_mark mark)
                 REQUIRE(chunk != NULL); /* else the mark is not of this arena */
                 arena->chunk = chunk->older;
                 arena->held -= chunk->size;
-                uncount_large(arena->pool, chunk->size);
+                uncount_large(arena, chunk->size);
                 free(chunk);
         }
         arena->next = mark.next;

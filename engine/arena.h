@@ -4,7 +4,8 @@
  * The first chunk comes from a pool, so that a call of ordinary size costs no heap allocation; a call that outgrows it
  * takes further chunks from the heap. An arena is used by one thread at a time and may be handed over whole: a loop
  * makes it, the writer may grow it, the same loop ends it. Only arena_init and arena_fini touch the pool, so a pool
- * belongs to one thread, but for its count of large chunks, which bounds what all its arenas hold together.
+ * belongs to one thread. What arenas hold beyond chunks that a pool keeps is counted in budgets, which any number of
+ * threads share: the pool's, for all arenas, and the arena's own, for those of one caller.
  *
  * A mark is a place to go back to: a transaction function may run twice, and before each run the arena goes back to
  * the mark taken after its request was decoded.
@@ -21,22 +22,28 @@
 
 struct arena_chunk;
 
+/* Bytes of chunks that no pool keeps. */
+struct arena_budget {
+        atomic_size_t held;
+        size_t held_max;
+};
+
 /* Free first chunks, kept by one thread. */
 struct arena_pool {
         struct arena_chunk *free; /* singly linked */
         size_t free_count;
-        size_t free_max;     /* above this many, chunks go back to the heap */
-        atomic_size_t large; /* bytes of chunks that no pool keeps, in all arenas of this one */
-        size_t large_max;    /* the cap on that; SIZE_MAX at first */
+        size_t free_max;             /* above this many, chunks go back to the heap */
+        struct arena_budget *budget; /* of all its arenas; NULL: none */
 };
 
 struct arena {
         struct arena_chunk *chunk; /* newest; links to the older ones */
         uint8_t *next;             /* first free byte of the newest chunk */
         uint8_t *end;
-        size_t held;             /* bytes of all chunks, headers left out */
-        size_t held_max;         /* the cap on held */
-        struct arena_pool *pool; /* NULL: all chunks come from the heap */
+        size_t held;                /* bytes of all chunks, headers left out */
+        size_t held_max;            /* the cap on held */
+        struct arena_pool *pool;    /* NULL: all chunks come from the heap */
+        struct arena_budget *share; /* its own budget; NULL: none */
 };
 
 struct arena_mark {
@@ -53,7 +60,10 @@ void arena_init(struct arena *arena, struct arena_pool *pool, size_t held_max);
 /* Frees everything; accepts a zeroed or finished arena. Thread: the pool's. */
 void arena_fini(struct arena *arena);
 
-/* Returns NULL when the heap is out or a cap, the arena's or its pool's, would be passed. `size` 0 gives a valid
+/* From now on it is `share` that pays too, also for what the arena holds already. Once at most. */
+void arena_set_share(struct arena *arena, struct arena_budget *share);
+
+/* Returns NULL when the heap is out, or the arena's cap or a budget would be passed. `size` 0 gives a valid
  * pointer. The memory is not cleared; it is aligned for any type and lives until the arena is reset before it or ends.
  */
 void *arena_alloc(struct arena *arena, size_t size);

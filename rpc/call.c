@@ -91,7 +91,8 @@ static void give_back(struct call *call)
         struct call_pool *pool = &call->host->calls;
 
         if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
-        pool->body_bytes -= call->body_bytes;
+        if (call->is_counted)
+                atomic_fetch_sub_explicit(&call->host->commons->body_bytes, call->body_bytes, memory_order_relaxed);
         arena_fini(&call->arena);
         call_set_state(call, CALL_IDLE);
         if (pool->free_count == CALL_POOL_MAX) {
@@ -105,11 +106,23 @@ static void give_back(struct call *call)
 
 enum result call_count_body(struct call *call, size_t len)
 {
-        struct call_pool *pool = &call->host->calls;
+        struct commons *commons = call->host->commons;
+        const struct arena_budget *share = call->arena.share;
+        size_t more = call->is_counted ? len : call->body_bytes + len;
 
-        if (len > CALL_BODIES_MAX - pool->body_bytes)
+        if (call->body_bytes + len <= BODY_SMALL_MAX) {
+                call->body_bytes += len;
+                return R_OK;
+        }
+        if (share != NULL && atomic_load_explicit(&share->held, memory_order_relaxed) + len > share->held_max)
+                return fault_set(&call->fault, R_EXHAUSTED,
+                                 "Too many large requests with this key at a time; try again later.");
+        if (atomic_fetch_add_explicit(&commons->body_bytes, more, memory_order_relaxed) + more >
+            commons->body_bytes_max) {
+                atomic_fetch_sub_explicit(&commons->body_bytes, more, memory_order_relaxed);
                 return fault_set(&call->fault, R_EXHAUSTED, "Too many large requests at a time; try again later.");
-        pool->body_bytes += len;
+        }
+        call->is_counted = true;
         call->body_bytes += len;
         return R_OK;
 }
@@ -182,21 +195,65 @@ static enum result authenticate_run(struct txn *txn, void *call)
         return caller_authenticate(txn, &((struct call *)call)->who);
 }
 
+/* Too many keys were guessed where this one comes from: it is not even looked up. */
+static enum result refuse_guess(struct call *call, int64_t wait_ms)
+{
+        call->retry_s = (unsigned)((wait_ms + 999) / 1000);
+        return fault_set(&call->fault, R_EXHAUSTED,
+                         "Too many requests with invalid API keys came from this address; try again later.");
+}
+
+/* Whether the key is one. Not every refusal says that it is none. */
+static void judge_key(struct call *call, struct bytes text, bool is_familiar, enum result r)
+{
+        struct guesses *guesses = &call->host->commons->guesses;
+        uint64_t address = call->exchange->peer->address;
+        bool is_watched = address != ADDRESS_NONE && guesses->cost_ms > 0;
+
+        if (r == R_UNAUTHENTICATED) {
+                call_pool_drop_key(&call->host->calls, text);
+                if (is_watched) guesses_wrong(guesses, address, call->who.key_digest, host_now_ns(call->host));
+        } else if (!is_familiar && (r == R_OK || r == R_WRONG_USER || r == R_BAD_ARGUMENT || r == R_NOT_MEMBER)) {
+                call_pool_keep_key(&call->host->calls, text, address, call->who.key_digest);
+                if (is_watched) guesses_right(guesses, address, call->who.key_digest);
+        }
+}
+
+/* A key that could be one: is it? */
+static enum result look_up_key(struct call *call, struct bytes text, bool is_familiar)
+{
+        struct commons *commons = call->host->commons;
+        uint64_t address = call->exchange->peer->address;
+        struct txn_input input = {.arena = &call->arena, .fault = &call->fault};
+        int64_t wait_ms = 0;
+        enum result r;
+
+        if (!is_familiar && address != ADDRESS_NONE)
+                wait_ms = guesses_wait_ms(&commons->guesses, address, call->who.key_digest, host_now_ns(call->host));
+        if (wait_ms > 0) return refuse_guess(call, wait_ms);
+        arena_set_share(&call->arena, commons_share(commons, call->who.key_digest));
+        input.time_ms = store_time_ms(call->host->store);
+        r = view_run(call->host->view, &input, authenticate_run, call);
+        judge_key(call, text, is_familiar, r);
+        return r;
+}
+
 static enum result identify(struct call *call)
 {
         const struct request_head *head = &call->exchange->head;
-        struct txn_input input = {.arena = &call->arena, .fault = &call->fault};
+        struct bytes text = head->values[HEADER_X_API_KEY];
+        bool is_familiar;
         enum result r;
 
         if (!call->method->needs_key) return R_OK;
         if (head->counts[HEADER_X_API_KEY] != 1) return R_UNAUTHENTICATED;
-        r = call_pool_digest(&call->host->calls, head->values[HEADER_X_API_KEY], call->who.key_digest);
+        r = call_pool_digest(&call->host->calls, text, call->exchange->peer->address, call->who.key_digest,
+                             &is_familiar);
         if (r != R_OK) return r;
         call->who.has_key = true;
         call->who.team_claim = claim_uuid(head, HEADER_X_TEAM_ID, &call->who.team);
         call->who.user_claim = claim_uuid(head, HEADER_X_AUTHENTICATED_USER_ID, &call->who.user);
-        input.time_ms = store_time_ms(call->host->store);
-        return view_run(call->host->view, &input, authenticate_run, call);
+        return look_up_key(call, text, is_familiar);
 }
 
 /* ---- Running ---- */
@@ -314,7 +371,8 @@ static enum result look_at_head(struct call *call)
 void call_on_head(struct exchange *exchange)
 {
         const struct request_head *head = &exchange->head;
-        struct call *call = take(exchange);
+        const struct call_pool *pool = &exchange->host->calls;
+        struct call *call = pool->open_count < pool->open_max ? take(exchange) : NULL;
         enum result r;
 
         exchange->call = call;
@@ -362,6 +420,21 @@ void call_on_end(struct exchange *exchange)
         if (call->state != CALL_BODY) return;
         if ((r = call->face->end(call)) == R_OK) r = run(call);
         if (r != R_OK && call->state != CALL_ANSWERED) call_fail(call, r);
+}
+
+void call_on_slow(struct exchange *exchange)
+{
+        struct call *call = exchange->call;
+
+        if (call == NULL) {
+                exchange_reset(exchange, RESET_CANCEL);
+                return;
+        }
+        fault_set(&call->fault, R_DEADLINE, "The request's body came too slowly.");
+        if (call->state == CALL_STREAMING)
+                feed_finish(call, R_DEADLINE);
+        else if (call->state == CALL_BODY)
+                call_fail(call, R_DEADLINE);
 }
 
 void call_on_writable(struct exchange *exchange)

@@ -19,9 +19,10 @@
  * answer that is out. Our own deadline answers from BODY, RUNNING and STREAMING; while the writer runs the update, its
  * real outcome is sent however late. A server that drains refuses updates in the writer and ends streams.
  *
- * Checks come in this order and the first failure answers, on both faces: route; exactly one x-api-key that resolves;
- * x-authenticated-user-id; x-team-id's syntax; membership; (here is the place for rates;) content type and size; body
- * syntax and fields; then, in the transaction: role, resource, etag, state, quota.
+ * Checks come in this order and the first failure answers, on both faces: route; exactly one x-api-key, which could be
+ * one; too many wrong ones from its address (see guesses.h); that it resolves; x-authenticated-user-id; x-team-id's
+ * syntax; membership; (here is the place for rates;) content type and size; body syntax and fields; then, in the
+ * transaction: role, resource, etag, state, quota.
  *
  * This header is for call.c, the two faces (grpc.c, rest.c) and streams. Carriers see exchange.h alone.
  * Thread: the host's loop.
@@ -91,7 +92,9 @@ struct call {
                 struct grpc_request grpc;
                 struct rest_request rest;
         };
-        size_t body_bytes; /* that count against the pool's bound */
+        size_t body_bytes; /* of the request, so far */
+        bool is_counted;   /* these bytes, in the commons */
+        unsigned retry_s;  /* R_EXHAUSTED: when to come again, in seconds; 0: soon */
         struct invocation invocation;
         struct feed feed; /* STREAMING */
 
@@ -113,7 +116,7 @@ void call_fail(struct call *call, enum result r);
  * be NULL. Before exchange_respond or exchange_finish. */
 void call_answered(struct call *call, enum result r, const char *detail);
 
-/* Count body bytes. R_EXHAUSTED: open calls hold too many; the fault says so. */
+/* Count body bytes. R_EXHAUSTED: all calls, or those of this key, hold too many; the fault says so. */
 enum result call_count_body(struct call *call, size_t len) MUST_USE;
 
 #endif

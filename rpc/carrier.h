@@ -27,6 +27,12 @@ enum carrier_phase {
         CARRIER_IDLE,     /* the next request */
 };
 
+/* How long the peer may take, in milliseconds. */
+struct patience {
+        int64_t head_ms, body_ms, write_ms;
+        int64_t idle_ms; /* 0: the carrier's own */
+};
+
 struct carrier_ops {
         /* Takes all of it. */
         void (*receive)(struct carrier *carrier, struct bytes bytes);
@@ -39,6 +45,9 @@ struct carrier_ops {
         /* Nothing will follow what was produced. */
         bool (*is_finished)(const struct carrier *carrier);
         enum carrier_phase (*phase)(const struct carrier *carrier);
+        /* End requests with which the peer is too slow while others go on; how many. To be called now and then. NULL:
+         * there is never more than one. */
+        size_t (*hurry)(struct carrier *carrier, const struct patience *patience);
         /* Take no further requests, finish those under way. */
         void (*drain)(struct carrier *carrier);
         /* Ends what is under way, with call_on_closed. */

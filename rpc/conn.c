@@ -1,6 +1,8 @@
 #include "rpc/conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,19 @@ enum conn_state {
         CONN_OPEN,
         CONN_LINGERING,
         CONN_CLOSED
+};
+
+/* Whether the peer keeps a pace: in each span so many bytes must move. */
+struct pace {
+        enum pace_of {
+                PACE_OF_NONE,
+                PACE_OF_BODY,
+                PACE_OF_SENDING
+        } of;
+        int64_t since_ns;     /* the span's beginning */
+        uint64_t since_bytes; /* what had moved then */
+        int64_t moved_ns;     /* when it was last seen that any had */
+        uint64_t moved_bytes;
 };
 
 struct conn {
@@ -45,8 +60,10 @@ struct conn {
         size_t unsent_len, unsent_start;
 
         /* patience */
-        int64_t read_ns, written_ns; /* last time that bytes moved */
-        int64_t phase_ns;            /* since when the phase lasts */
+        int64_t read_ns;                    /* last time that bytes came */
+        uint64_t read_total, written_total; /* bytes, from and to the socket */
+        int64_t phase_ns;                   /* since when the phase lasts */
+        struct pace pace;
         enum carrier_phase phase;
         uint64_t progress; /* the carrier's, when the phase was looked at */
         int64_t end_ns;    /* when it is old enough to be asked to end; then, since when it is */
@@ -55,14 +72,19 @@ struct conn {
 
 /* ---- Closing ---- */
 
-static void on_close_cb(uv_handle_t *handle)
+static void end(struct conn *conn)
 {
-        struct conn *conn = handle->data;
         struct loop *loop = conn->loop;
 
         close(conn->fd);
+        if (conn->peer.address != ADDRESS_NONE) addresses_leave(&loop->host.commons->addresses, conn->peer.address);
         free(conn);
         atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+}
+
+static void on_close_cb(uv_handle_t *handle)
+{
+        end(handle->data);
 }
 
 static void conn_close(struct conn *conn)
@@ -136,7 +158,7 @@ static enum result socket_write(struct conn *conn, struct bytes bytes, size_t *t
         while (n < 0 && errno == EINTR);
         if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return R_IO;
         *taken = n < 0 ? 0 : (size_t)n;
-        if (*taken > 0) conn->written_ns = conn->loop->now_ns;
+        conn->written_total += *taken;
         return R_OK;
 }
 
@@ -376,6 +398,7 @@ static void conn_read(struct conn *conn)
         while (n < 0 && errno == EINTR);
         if (n > 0) {
                 conn->read_ns = loop->now_ns;
+                conn->read_total += (size_t)n;
                 if (loop->host.view != NULL) view_expire(loop->host.view);
                 take(conn, bytes_of(loop->read_buffer, (size_t)n));
         } else if (n == 0) {
@@ -414,13 +437,9 @@ static void conn_drain(struct conn *conn)
 /* It does not even begin. */
 static void forget(struct conn *conn)
 {
-        struct loop *loop = conn->loop;
-
-        close(conn->fd);
         tls_free(conn->tls);
         tls_context_unref(conn->tls_context);
-        free(conn);
-        atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
+        end(conn);
 }
 
 static void on_arrival_cb(struct completion *arrival)
@@ -440,7 +459,7 @@ static void on_arrival_cb(struct completion *arrival)
         conn->next = loop->conns;
         if (loop->conns != NULL) loop->conns->previous = conn;
         loop->conns = conn;
-        conn->read_ns = conn->written_ns = conn->phase_ns = loop->now_ns;
+        conn->read_ns = conn->phase_ns = loop->now_ns;
         host_count(&loop->host.counters.connections_open, 1);
         host_count(&loop->host.counters.connections_accepted, 1);
         conn->end_ns = loop->now_ns + loop_next_age_ns(loop);
@@ -478,14 +497,68 @@ static void look_at_phase(struct conn *conn)
         conn->phase_ns = conn->loop->now_ns;
 }
 
+/* The operator's tools may stop for as long as they like between two bytes that they take. */
+static bool is_paced(const struct conn *conn)
+{
+        return conn->peer.plane != PLANE_ADMIN;
+}
+
+static enum pace_of pace_of(const struct conn *conn)
+{
+        if (conn->state == CONN_LINGERING) return PACE_OF_NONE;
+        if (conn->unsent != NULL || conn->phase == CARRIER_SENDING) return PACE_OF_SENDING;
+        return conn->phase == CARRIER_BODY ? PACE_OF_BODY : PACE_OF_NONE;
+}
+
+/* Bytes that the peer has sent, or has really taken: what the kernel still holds for it is not its merit. */
+static uint64_t bytes_moved(const struct conn *conn, enum pace_of of)
+{
+        int held = 0;
+
+        if (of == PACE_OF_BODY) return conn->read_total;
+        if (ioctl(conn->fd, SIOCOUTQ, &held) != 0 || held < 0) held = 0;
+        return (uint64_t)held > conn->written_total ? 0 : conn->written_total - (uint64_t)held;
+}
+
+/* False: the peer is too slow. */
+static bool look_at_pace(struct conn *conn)
+{
+        const struct patience *patience = &conn->loop->patience;
+        struct pace *pace = &conn->pace;
+        int64_t now_ns = conn->loop->now_ns;
+        enum pace_of of = pace_of(conn);
+        int64_t span_ms = of == PACE_OF_BODY ? patience->body_ms : patience->write_ms;
+        int64_t rate = of == PACE_OF_BODY ? BODY_RATE : WRITE_RATE;
+        uint64_t moved;
+        uint64_t in_span;
+
+        if (of == PACE_OF_NONE) {
+                pace->of = of;
+                return true;
+        }
+        moved = bytes_moved(conn, of);
+        if (of != pace->of || conn->phase_ns == now_ns) *pace = (struct pace){of, now_ns, moved, now_ns, moved};
+        if (moved > pace->moved_bytes) {
+                pace->moved_bytes = moved;
+                pace->moved_ns = now_ns;
+        }
+        if (now_ns - pace->since_ns < span_ms * NS_PER_MS) return true;
+        in_span = moved > pace->since_bytes ? moved - pace->since_bytes : 0;
+        pace->since_ns = now_ns;
+        pace->since_bytes = moved;
+        return !is_paced(conn) || in_span >= (uint64_t)(rate * span_ms / 1000);
+}
+
 /* Since when the peer owes us something, and for how long it may; 0: it owes nothing. */
 static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
 {
+        const struct patience *patience = &conn->loop->patience;
+
         *since_ns = conn->phase_ns;
         if (conn->state == CONN_LINGERING) return LINGER_MS;
-        if (conn->unsent != NULL) {
-                *since_ns = conn->written_ns;
-                return WRITE_MS;
+        if (conn->pace.of == PACE_OF_SENDING) {
+                *since_ns = conn->pace.moved_ns;
+                return patience->write_ms;
         }
         if (conn->is_draining && (conn->phase == CARRIER_GREETING || conn->phase == CARRIER_IDLE)) {
                 if (conn->end_ns > *since_ns) *since_ns = conn->end_ns;
@@ -494,15 +567,13 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
         switch (conn->phase) {
         case CARRIER_GREETING:
         case CARRIER_HEAD:
-                return HEAD_MS;
+                return patience->head_ms;
         case CARRIER_BODY:
                 *since_ns = conn->read_ns;
-                return BODY_MS;
-        case CARRIER_SENDING:
-                if (conn->written_ns > *since_ns) *since_ns = conn->written_ns;
-                return WRITE_MS;
+                return patience->body_ms;
         case CARRIER_IDLE:
-                return conn->carrier->ops->idle_ms;
+                return patience->idle_ms != 0 ? patience->idle_ms : conn->carrier->ops->idle_ms;
+        case CARRIER_SENDING:
         case CARRIER_BUSY:
                 return 0;
         }
@@ -516,10 +587,10 @@ static void complain(struct conn *conn)
                 [CARRIER_GREETING] = "no request in time",
                 [CARRIER_HEAD] = "a head took too long",
                 [CARRIER_BODY] = "a body took too long",
-                [CARRIER_SENDING] = "the peer takes no bytes",
+                [CARRIER_SENDING] = "the peer takes too little",
         };
 
-        if (conn->unsent != NULL)
+        if (conn->pace.of == PACE_OF_SENDING)
                 log_end_of(conn, complaints[CARRIER_SENDING]);
         else if (conn->phase == CARRIER_IDLE || (conn->phase == CARRIER_GREETING && conn->is_draining))
                 return;
@@ -531,12 +602,49 @@ static void complain(struct conn *conn)
 
 static void run_out_of_patience(struct conn *conn)
 {
-        if (conn->state == CONN_OPEN && conn->unsent == NULL && conn->phase == CARRIER_IDLE && !conn->is_draining) {
+        if (conn->state == CONN_OPEN && conn->pace.of == PACE_OF_NONE && conn->phase == CARRIER_IDLE &&
+            !conn->is_draining) {
                 conn_drain(conn); /* the polite way; a peer that does not answer is closed next time */
                 return;
         }
         if (conn->state == CONN_OPEN) complain(conn);
         conn_close(conn);
+}
+
+/* Streams of HTTP/2 whose peer is too slow; the connection may do well all the same. */
+static void hurry(struct conn *conn)
+{
+        struct log_line line;
+        size_t count;
+
+        if (conn->carrier == NULL || conn->carrier->ops->hurry == NULL || !is_paced(conn)) return;
+        count = conn->carrier->ops->hurry(conn->carrier, &conn->loop->patience);
+        if (count == 0) return;
+        log_begin(&line, conn->loop->host.log, LOG_WARN, "streams-ended");
+        log_text(&line, "peer", conn->peer.text);
+        log_text(&line, "why", "the peer is too slow");
+        log_number(&line, "count", (int64_t)count);
+        log_end(&line);
+}
+
+static void sweep(struct conn *conn)
+{
+        int64_t now_ns = conn->loop->now_ns;
+        int64_t since_ns;
+        int64_t patience;
+        bool is_slow;
+
+        if (conn->state == CONN_OPEN && !conn->is_draining && now_ns > conn->end_ns) {
+                conn_drain(conn);
+                return;
+        }
+        if (conn->state == CONN_OPEN) {
+                hurry(conn);
+                look_at_phase(conn);
+        }
+        is_slow = !look_at_pace(conn);
+        patience = patience_ms(conn, &since_ns);
+        if (is_slow || (patience > 0 && now_ns - since_ns > patience * NS_PER_MS)) run_out_of_patience(conn);
 }
 
 void conn_sweep_all(struct loop *loop)
@@ -545,17 +653,8 @@ void conn_sweep_all(struct loop *loop)
         struct conn *next;
 
         for (conn = loop->conns; conn != NULL; conn = next) {
-                int64_t since_ns;
-                int64_t patience;
-
                 next = conn->next;
-                if (conn->state == CONN_OPEN && !conn->is_draining && loop->now_ns > conn->end_ns) {
-                        conn_drain(conn);
-                        continue;
-                }
-                if (conn->state == CONN_OPEN) look_at_phase(conn);
-                patience = patience_ms(conn, &since_ns);
-                if (patience > 0 && loop->now_ns - since_ns > patience * NS_PER_MS) run_out_of_patience(conn);
+                sweep(conn);
         }
 }
 

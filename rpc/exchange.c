@@ -1,5 +1,7 @@
 #include "rpc/exchange.h"
 
+#include <strings.h>
+
 const char *const header_names[HEADER_COUNT] = {
         [HEADER_CONTENT_TYPE] = "content-type",
         [HEADER_CONTENT_LENGTH] = "content-length",
@@ -47,4 +49,12 @@ enum header header_find(struct bytes name)
 
         if (header == HEADER_COUNT || memcmp(name.data, header_names[header], name.len) != 0) return HEADER_COUNT;
         return header;
+}
+
+bool head_expects_continue(const struct request_head *head)
+{
+        struct bytes value = head->values[HEADER_EXPECT];
+
+        return head->counts[HEADER_EXPECT] == 1 && value.len == 12 &&
+               strncasecmp((const char *)value.data, "100-continue", 12) == 0;
 }

@@ -4,14 +4,15 @@
  * h1.c and h2.c (the carriers) turn bytes into these events and answers into bytes; call.c consumes the events and
  * answers. Neither knows the other's insides, and no socket is in sight: both sides are tested from byte arrays.
  *
- *      carrier -> call:  call_on_head, call_on_data*, call_on_end, call_on_writable*, then call_on_closed, exactly once
+ *      carrier -> call:  call_on_head, call_on_data*, call_on_end or call_on_slow, call_on_writable*, then
+ *                        call_on_closed, exactly once
  *      call -> carrier:  exchange_consume, and one exchange_respond, or exchange_start, exchange_write*,
  * exchange_finish
  *
- * The consumer may answer from inside any event, or later on the same loop; carriers queue and never call back from
- * inside an answer, but for nothing. An answer given before the request has ended ends the upload: h2 follows it with
- * RST_STREAM (NO_ERROR), h1 with `Connection: close`. After call_on_closed the exchange is gone; whoever keeps working
- * (an update in the writer's hands) must have let go of it by then.
+ * The consumer may answer from inside any event, or later on the same loop (call_on_slow: at once); carriers queue and
+ * never call back from inside an answer, but for nothing. An answer given before the request has ended ends the upload:
+ * h2 follows it with RST_STREAM (NO_ERROR), h1 with `Connection: close`. After call_on_closed the exchange is gone;
+ * whoever keeps working (an update in the writer's hands) must have let go of it by then.
  *
  * Thread: the connection's loop.
  */
@@ -59,6 +60,9 @@ struct request_head {
         bool is_http2;
         bool has_body; /* false: the request ended with its head */
 };
+
+/* The client waits with its body until it hears that we want it: RFC 9110 section 10.1.1, in any case. */
+bool head_expects_continue(const struct request_head *head);
 
 /* A response header or trailer; name in lower case. Borrowed until the call that takes it returns. */
 struct field {
@@ -152,6 +156,10 @@ void call_on_data(struct exchange *exchange, struct bytes data);
 
 /* The request is complete. Not called after a reset, nor when an answer was given before. */
 void call_on_end(struct exchange *exchange);
+
+/* The request comes too slowly to be waited for: answer it now. Only before call_on_end, and before an answer has
+ * begun. */
+void call_on_slow(struct exchange *exchange);
 
 /* exchange_room is above 0 again. */
 void call_on_writable(struct exchange *exchange);

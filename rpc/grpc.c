@@ -142,6 +142,7 @@ struct status {
         const char *reason;
         struct bytes text;
         const struct fault *fault; /* NULL: no fields to name */
+        unsigned retry_s;          /* 0: it is not told when to come again */
 };
 
 /* google.protobuf.Any around what is appended between the two. */
@@ -181,6 +182,15 @@ static struct bytes encode_details(struct arena *arena, const struct status *sta
                         message_bytes(&message, 2, bytes_of_text(status->fault->fields[i].text));
                         message_end(&message, mark);
                 }
+                any_end(&message, marks);
+        }
+        if (status->retry_s > 0) {
+                size_t mark;
+
+                any_begin(&message, "type.googleapis.com/google.rpc.RetryInfo", marks);
+                mark = message_begin(&message, 1); /* retry_delay */
+                message_int(&message, 1, status->retry_s);
+                message_end(&message, mark);
                 any_end(&message, marks);
         }
         if (message_finish(&message) != R_OK) return (struct bytes){0};
@@ -227,6 +237,7 @@ static struct status status_of(struct call *call, enum result r)
                 .reason = reply->reason,
                 .text = reply_sentence(&call->arena, r, &call->fault, NULL),
                 .fault = reply->shows_fault ? &call->fault : NULL,
+                .retry_s = call->retry_s,
         };
 }
 
@@ -239,7 +250,7 @@ static void fail(struct call *call, enum result r)
 
 void grpc_refuse(struct call *call, enum grpc_code code, const char *reason, struct bytes text)
 {
-        struct status status = {code, reason, text, NULL};
+        struct status status = {code, reason, text, NULL, 0};
 
         refuse(call, &status, R_BAD_ARGUMENT, reason, false);
 }
@@ -247,7 +258,7 @@ void grpc_refuse(struct call *call, enum grpc_code code, const char *reason, str
 void grpc_refuse_frame(struct call *call, enum grpc_frame_outcome outcome)
 {
         const struct request_head *head = &call->exchange->head;
-        struct status status = {GRPC_UNIMPLEMENTED, "COMPRESSED", BYTES("Messages must not be compressed."), NULL};
+        struct status status = {GRPC_UNIMPLEMENTED, "COMPRESSED", BYTES("Messages must not be compressed."), NULL, 0};
 
         switch (outcome) {
         case GRPC_FRAME_TOO_LARGE:

@@ -410,9 +410,7 @@ static void begin_body(struct h1 *h1, bool has_body)
         h1->state = has_body ? H1_BODY : H1_ANSWER;
         h1->chunks = (struct h1_chunks){0};
         stream_begin(&h1->stream, has_body);
-        if (stream_is_open(&h1->stream) && !h1->is_http10 && head->counts[HEADER_EXPECT] == 1 &&
-            bytes_equal(head->values[HEADER_EXPECT], BYTES("100-continue")))
-                h1->owes_continue = true;
+        if (stream_is_open(&h1->stream) && !h1->is_http10 && head_expects_continue(head)) h1->owes_continue = true;
 }
 
 static void take_whole_head(struct h1 *h1)

@@ -9,6 +9,8 @@
 #include "rpc/limits.h"
 #include "rpc/stream.h"
 
+#define NS_PER_MS 1000000
+
 static struct h2 *h2_of(struct carrier *carrier)
 {
         return (struct h2 *)carrier;
@@ -132,8 +134,7 @@ static void send_continue(struct h2_stream *stream)
         const struct request_head *head = &stream->stream.exchange.head;
         nghttp2_nv nv = h2_nv(BYTES(":status"), BYTES("100"));
 
-        if (head->counts[HEADER_EXPECT] != 1 || !bytes_equal(head->values[HEADER_EXPECT], BYTES("100-continue")))
-                return;
+        if (!head_expects_continue(head)) return;
         h2_check(stream->h2,
                  nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NULL, &nv, 1, NULL));
 }
@@ -182,10 +183,20 @@ static bool go_on(struct h2 *h2)
         return is_any;
 }
 
+/* While many calls are open in the process, no connection may have many of them. */
+static bool is_too_busy(const struct h2 *h2)
+{
+        return h2->stream_count > H2_STREAMS_BUSY && h2->host->calls.open_count > h2->host->calls.open_max / 2;
+}
+
 static void on_head(struct h2_stream *stream, bool has_body)
 {
         stream->is_ended = !has_body;
         stream->h2->carrier.progress++;
+        if (is_too_busy(stream->h2)) {
+                exchange_reset(&stream->stream.exchange, RESET_REFUSED);
+                return;
+        }
         if (stream->head_size > HEAD_SIZE_MAX) {
                 refuse_large_head(stream);
                 return;
@@ -304,6 +315,7 @@ static int on_data_cb(nghttp2_session *session, uint8_t flags, int32_t id, const
         struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
 
         (void)flags;
+        if (stream != NULL) stream->received += len;
         if (stream == NULL) {
                 h2_check(h2, nghttp2_session_consume_connection(session, len));
         } else if (stream_is_open(&stream->stream)) {
@@ -461,6 +473,66 @@ static enum carrier_phase h2_phase(const struct carrier *carrier)
         return is_owed ? CARRIER_BODY : CARRIER_BUSY;
 }
 
+/* What the stream waits for that is the peer's to give. */
+static enum h2_pace pace_of(const struct h2_stream *stream)
+{
+        if (stream->is_reset || stream->is_held_back) return H2_PACE_NONE;
+        if (h2_stream_unsent(stream).len > 0)
+                return nghttp2_session_get_stream_remote_window_size(stream->h2->session, stream->id) <= 0
+                               ? H2_PACE_SENDING
+                               : H2_PACE_NONE;
+        if (stream->is_ended || stream->is_in_parts) return H2_PACE_NONE;
+        return stream->stream.state == STREAM_BODY || stream->is_end_sent ? H2_PACE_BODY : H2_PACE_NONE;
+}
+
+static bool is_too_slow(struct h2_stream *stream, const struct patience *patience, int64_t now_ns)
+{
+        enum h2_pace pace = pace_of(stream);
+        uint64_t moved = pace == H2_PACE_BODY ? stream->received : stream->sent;
+        int64_t span_ms = pace == H2_PACE_BODY ? patience->body_ms : patience->write_ms;
+        int64_t rate = pace == H2_PACE_BODY ? BODY_RATE : SEND_RATE;
+        bool is_slow;
+
+        if (pace != H2_PACE_NONE && pace == stream->pace && now_ns - stream->pace_ns < span_ms * NS_PER_MS)
+                return false;
+        is_slow = pace != H2_PACE_NONE && pace == stream->pace &&
+                  moved - stream->pace_bytes < (uint64_t)(rate * span_ms / 1000);
+        stream->pace = pace;
+        stream->pace_ns = now_ns;
+        stream->pace_bytes = moved;
+        return is_slow;
+}
+
+/* A request whose body crawls is answered, and its upload ended behind that; what the peer does not take is reset. */
+static void end_slow(struct h2_stream *stream)
+{
+        if (stream->pace == H2_PACE_SENDING) {
+                exchange_reset(&stream->stream.exchange, RESET_CANCEL);
+        } else if (stream->is_end_sent) {
+                end_upload(stream);
+                h2_wake(stream->h2);
+        } else {
+                stream->dropped = H2_STREAM_WINDOW + 1;
+                call_on_slow(&stream->stream.exchange);
+        }
+}
+
+static size_t h2_hurry(struct carrier *carrier, const struct patience *patience)
+{
+        struct h2 *h2 = h2_of(carrier);
+        int64_t now_ns = host_now_ns(h2->host);
+        struct h2_stream *stream;
+        size_t count = 0;
+
+        if (h2->is_failed) return 0;
+        for (stream = h2->streams; stream != NULL; stream = stream->next) {
+                if (!is_too_slow(stream, patience, now_ns)) continue;
+                end_slow(stream);
+                count++;
+        }
+        return count;
+}
+
 static void h2_drain(struct carrier *carrier)
 {
         struct h2 *h2 = h2_of(carrier);
@@ -489,6 +561,7 @@ static const struct carrier_ops carrier_ops = {
         .wants_read = h2_wants_read,
         .is_finished = h2_is_finished,
         .phase = h2_phase,
+        .hurry = h2_hurry,
         .drain = h2_drain,
         .free = h2_free,
         .idle_ms = H2_IDLE_MS,

@@ -35,6 +35,7 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
         stream->next = h2->streams;
         if (h2->streams != NULL) h2->streams->previous = stream;
         h2->streams = stream;
+        h2->stream_count++;
         return stream;
 }
 
@@ -50,6 +51,7 @@ void h2_stream_free(struct h2_stream *stream)
                 h2->streams = stream->next;
         if (stream->next != NULL) stream->next->previous = stream->previous;
         if (h2->head_stream == stream) h2->head_stream = NULL;
+        h2->stream_count--;
         h2->answer_bytes -= stream->answer_len; /* all of it: the consumer keeps it whole until now */
         if (stream->is_held_back) h2->held_back_count--;
         for (i = 0; i < stream->held_count; i++)
@@ -110,6 +112,7 @@ static ssize_t read_cb(nghttp2_session *session, int32_t id, uint8_t *buffer __a
 
 static void advance(struct h2_stream *stream, size_t len)
 {
+        stream->sent += len;
         if (!stream->is_in_parts) {
                 stream->body = bytes_skip(stream->body, len);
                 return;

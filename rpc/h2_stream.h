@@ -26,7 +26,8 @@ struct h2 {
         nghttp2_session *session;
 
         /* streams */
-        struct h2_stream *streams;     /* all that live, doubly linked */
+        struct h2_stream *streams; /* all that live, doubly linked */
+        size_t stream_count;
         size_t answer_bytes;           /* of whole answers that are not out */
         size_t held_back_count;        /* requests that wait for some of them to go */
         struct h2_stream *head_stream; /* whose header block is being decoded; NULL: none, or nobody wants it */
@@ -65,6 +66,16 @@ struct h2_stream {
         bool is_ended;     /* the peer has sent END_STREAM */
         bool is_held_back; /* the consumer has not been told of that */
         bool is_trailers;
+
+        /* the peer's pace, as of the last look at it */
+        enum h2_pace {
+                H2_PACE_NONE,
+                H2_PACE_BODY,
+                H2_PACE_SENDING
+        } pace;
+        int64_t pace_ns;         /* since when */
+        uint64_t pace_bytes;     /* what had moved then */
+        uint64_t received, sent; /* bytes of bodies */
 
         /* the answer */
         struct bytes body;  /* what is left of it, for exchange_respond */

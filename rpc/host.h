@@ -15,12 +15,14 @@
 #include "engine/txn.h"
 #include "engine/writer.h"
 #include "rpc/call_pool.h"
+#include "rpc/commons.h"
 
 /* The other end of a connection. */
 struct peer {
         enum plane plane;
         char text[PEER_SIZE]; /* "127.0.0.1:50712", "192.0.2.7:4711,cn=billing", "unix:uid=0,pid=77" */
         bool is_encrypted;    /* by TLS */
+        uint64_t address;     /* its number, or ADDRESS_NONE; see addresses.h */
 };
 
 /* Handed from the writer to a loop; embedded in what is handed over. */
@@ -51,6 +53,7 @@ struct host {
         struct view *view; /* the loop's snapshot */
         struct arena_pool arenas;
         struct call_pool calls;
+        struct commons *commons; /* what it shares with other hosts; NULL: it has no calls */
         struct log *log;
         struct host_counters counters;
         bool has_reflection;

@@ -63,6 +63,10 @@
 #define READ_SIZE  ((size_t)64 << 10)
 #define WRITE_SIZE ((size_t)256 << 10)
 
+/* What the kernel may hold of a connection beyond what is on its way. It grows to megabytes for each, else, and a peer
+ * that reads slowly would look like one that does not read at all. */
+#define KERNEL_UNSENT_MAX (128 << 10)
+
 /* HTTP/1.1: body bytes that the consumer has not taken; above it the socket is not read. */
 #define H1_UNCONSUMED_MAX ((size_t)64 << 10)
 
@@ -72,9 +76,24 @@
 #define CONNECTIONS_MAX 20000
 /* Descriptors that are not for connections: the store, loops, listeners, standard streams. */
 #define DESCRIPTORS_RESERVED 64
-#define LISTEN_BACKLOG       1024
+/* One address may have this part of them, 1,250: thousands of callers behind it when they speak HTTP/2, some hundreds
+ * of processes with a pool each when they speak HTTP/1.1, and it takes sixteen addresses to shut others out. */
+#define CONNECTIONS_SHARE 16
+#define LISTEN_BACKLOG    1024
 /* Sockets taken from a listener in one turn, so that a flood of them does not keep loop 0 from its own. */
 #define ACCEPTS_PER_TURN 64
+
+/* ---- Keys ---- */
+
+/* Wrong keys from one address: a fleet that has been given a bad key is told so a hundred times; then the ten a minute
+ * that come back are 5 million a year, of the 10^8 that even a key of eight digits has. */
+#define GUESSES_BURST      100
+#define GUESSES_PER_MINUTE 10
+
+/* Addresses whose wrong keys are remembered, 64 KiB, and pairs of address and key that were accepted lately, 128 KiB.
+ * Powers of two. */
+#define GUESSES_ADDRESSES_MAX 8192
+#define GUESSES_ACCEPTED_MAX  16384
 
 /* ---- TLS ---- */
 
@@ -95,10 +114,13 @@
 /* ---- Times ---- */
 
 #define HEAD_MS    10000  /* from accept or a head's first byte to its last: slower than any honest path */
-#define BODY_MS    30000  /* between two reads while a body is awaited */
+#define BODY_MS    30000  /* in which a body must go on, and by so much: */
+#define BODY_RATE  1024   /* bytes a second: a tenth of what the slowest of mobile networks carry */
 #define H1_IDLE_MS 75000  /* kept alive between requests */
 #define H2_IDLE_MS 600000 /* without a stream; gRPC clients keep connections, and find a closed one at once */
-#define WRITE_MS   30000  /* without progress while the peer owes window or reads */
+#define WRITE_MS   30000  /* in which a peer must take some of what waits for it, and by so much: */
+#define WRITE_RATE 1024   /* bytes a second of a connection, */
+#define SEND_RATE  256    /* and of a stream of HTTP/2 whose window the peer keeps shut */
 #define LINGER_MS  2000   /* for the peer to read our last words after we close our side */
 #define DRAIN_MS   10000  /* for calls in flight when the server stops, unless it is told otherwise */
 /* When a connection is to end: for a request that is on its way already, and for the answer to our PING. Several round
@@ -123,13 +145,24 @@
  * record as large takes less. */
 #define CALL_ARENA_MAX ((size_t)48 << 20)
 
-/* Bytes of requests that the open calls of one loop hold: 64 of the largest. */
-#define CALL_BODIES_MAX ((size_t)256 << 20)
+/* Bytes of requests that are under way in the process, those aside that are no larger than BODY_SMALL_MAX: 64 of the
+ * largest. What is small fits into the 16 KiB that each call has, and is bounded by the number of calls. */
+#define BODIES_MAX     ((size_t)256 << 20)
+#define BODY_SMALL_MAX ((size_t)8 << 10)
 
-/* What all calls of one loop hold beyond 16 KiB each: 64 bodies of the largest in buffers that doubled their way there,
- * and half as much again for what becomes of them. Above it a call that needs more is told that memory is out, while
- * those of ordinary size go on. */
-#define CALLS_HELD_MAX ((size_t)768 << 20)
+/* What all calls of the process hold beyond 16 KiB each: 64 bodies of the largest in buffers that doubled their way
+ * there, and half as much again for what becomes of them. Above it a call that needs more is told that memory is out,
+ * while those of ordinary size go on. One key may hold an eighth of it, two calls of the largest kind. */
+#define CALLS_HELD_MAX  ((size_t)768 << 20)
+#define CALL_SHARE_PART 8
+#define CALL_SHARES_MAX 4096
+
+/* Calls that are open at a time in the process, each loop having its part of them but no fewer than CALLS_OPEN_MIN:
+ * some 36 KiB each at worst, with their heads. When half of them are, a connection may have H2_STREAMS_BUSY and no
+ * more. */
+#define CALLS_OPEN_MAX  20000
+#define CALLS_OPEN_MIN  1000
+#define H2_STREAMS_BUSY 10
 
 /* Free calls kept by a loop, some 4 KiB each: as many as 40 busy connections have streams. */
 #define CALL_POOL_MAX 4096

@@ -280,6 +280,7 @@ static bool name_peer(const struct listener *listener, int fd, const struct sock
         char text[LISTEN_TEXT_SIZE];
 
         out->plane = listener->plane;
+        out->address = addresses_number(&listener->loops[0].host.commons->addresses, address);
         if (address->ss_family != AF_UNIX) {
                 address_text(address, text, sizeof text);
                 snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1, text);
@@ -293,23 +294,38 @@ static bool name_peer(const struct listener *listener, int fd, const struct sock
         return ucred.uid == 0 || ucred.uid == geteuid();
 }
 
+/* All answers of a turn are one write: there is nothing that Nagle's algorithm could gather. False: the connection was
+ * reset while it waited. */
+static bool set_options(int fd)
+{
+        int unsent_max = KERNEL_UNSENT_MAX;
+        int on = 1;
+
+        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return false;
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
+        return true;
+}
+
 static void take(struct listener *listener, int fd, const struct sockaddr_storage *address)
 {
+        struct commons *commons = listener->loops[0].host.commons;
         size_t total;
         struct loop *loop = least_loaded(listener, &total);
         struct peer peer;
         const char *why = NULL;
-        int on = 1;
 
         if (!name_peer(listener, fd, address, &peer))
                 why = "not this server's user";
-        else if (total >= CONNECTIONS_MAX)
+        else if (total >= commons->connections_max && address->ss_family != AF_UNIX)
                 why = "too many connections";
-        /* All answers of a turn are one write: there is nothing that Nagle's algorithm could gather. */
-        else if (address->ss_family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
-                why = "the connection broke"; /* it was reset while it waited */
-        else if (conn_new(loop, fd, &peer, listener->tls) != R_OK)
+        else if (address->ss_family != AF_UNIX && !set_options(fd))
+                why = "the connection broke";
+        else if (!addresses_enter(&commons->addresses, peer.address))
+                why = "too many connections of this address";
+        if (why == NULL && conn_new(loop, fd, &peer, listener->tls) != R_OK) {
+                addresses_leave(&commons->addresses, peer.address);
                 why = "no memory";
+        }
         if (why == NULL) return;
         log_refusal(listener, peer.text, why);
         close(fd);

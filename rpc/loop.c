@@ -211,14 +211,24 @@ static void close_memory(struct loop *loop)
         if (loop->host.view != NULL) view_close(loop->host.view);
 }
 
+void loop_set_patience(struct loop *loop, const struct bounds *bounds)
+{
+        loop->patience = (struct patience){
+                .head_ms = bounds->head_ms != 0 ? bounds->head_ms : HEAD_MS,
+                .body_ms = bounds->body_ms != 0 ? bounds->body_ms : BODY_MS,
+                .write_ms = bounds->write_ms != 0 ? bounds->write_ms : WRITE_MS,
+                .idle_ms = bounds->idle_ms,
+        };
+}
+
 enum result loop_open(struct loop *loop, struct store *store, struct log *log)
 {
         enum result r;
 
         *loop = (struct loop){.host = {.store = store, .log = log}, .drain_ms = DRAIN_MS, .age_ms = CONNECTION_AGE_MS};
         loop->host.loop = loop;
+        loop_set_patience(loop, &(struct bounds){0});
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
-        loop->host.arenas.large_max = CALLS_HELD_MAX;
         call_pool_init(&loop->host.calls);
         loop_update_time(loop);
         loop->host.start_ns = loop->now_ns;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "rpc/carrier.h"
 #include "rpc/h2.h"
 #include "rpc/host.h"
 #include "rpc/limits.h"
@@ -42,12 +43,13 @@ struct loop {
         struct conn *dirty;       /* to be flushed before sleeping, singly linked */
         atomic_size_t conn_count; /* those handed over and not yet here too */
         struct h2_pool h2_streams;
-        uint8_t *read_buffer;   /* READ_SIZE */
-        uint8_t *plain_buffer;  /* READ_SIZE, for what TLS decrypts */
-        struct output output;   /* WRITE_SIZE */
-        struct output records;  /* of TLS; empty but from a connection's read to its write */
-        int64_t drain_until_ns; /* 0: not draining */
-        int64_t drain_ms;       /* for what is under way when the loop is stopped; DRAIN_MS unless it is set */
+        uint8_t *read_buffer;     /* READ_SIZE */
+        uint8_t *plain_buffer;    /* READ_SIZE, for what TLS decrypts */
+        struct output output;     /* WRITE_SIZE */
+        struct output records;    /* of TLS; empty but from a connection's read to its write */
+        int64_t drain_until_ns;   /* 0: not draining */
+        int64_t drain_ms;         /* for what is under way when the loop is stopped; DRAIN_MS unless it is set */
+        struct patience patience; /* with peers; as limits.h says unless it is set */
         int64_t age_ms;  /* of connections, at which they are asked to end; 0: never; CONNECTION_AGE_MS unless set */
         uint64_t jitter; /* a sequence of pseudo-random numbers */
 };
@@ -60,6 +62,9 @@ enum loop_stop {
 
 /* `store` NULL: a loop without a snapshot, for tests. R_NO_MEMORY, R_IO, or what view_open says. */
 enum result loop_open(struct loop *loop, struct store *store, struct log *log) MUST_USE;
+
+/* What the operator wants. */
+void loop_set_patience(struct loop *loop, const struct bounds *bounds);
 
 /* Until loop_stop was called and no connection is left. */
 void loop_run(struct loop *loop);

@@ -61,10 +61,15 @@ static void refuse(struct call *call, int status, struct bytes text, const struc
 
 static void fail(struct call *call, enum result r)
 {
-        static const struct field retry_after = {{(const uint8_t *)"retry-after", 11}, {(const uint8_t *)"1", 1}};
+        struct field retry_after = {BYTES("retry-after"), BYTES("1")};
         int status = reply_of(r)->http;
+        char seconds[16];
 
         if (r == R_STALE && call->rest.has_if_match) status = 412;
+        if (call->retry_s > 1) {
+                snprintf(seconds, sizeof seconds, "%u", call->retry_s);
+                retry_after.value = bytes_of_text(seconds);
+        }
         refuse(call, status, reply_sentence(&call->arena, r, &call->fault, rest_app_path),
                status == 429 ? &retry_after : NULL, r, NULL);
 }

@@ -33,6 +33,7 @@ struct server {
         struct worker *workers; /* [i] runs loops[i]; [0] is not used */
         unsigned worker_count;  /* that run */
         struct planes planes;
+        struct commons *commons;
 
         /* on loops[0] */
         uv_async_t stop_async;
@@ -267,6 +268,24 @@ static enum result open_planes(struct server *server, const struct server_option
         return r == R_OK ? announce(server, options->admin_path, why) : r;
 }
 
+/* Each loop's part of the calls that may be open. */
+static size_t calls_max(unsigned loop_count)
+{
+        size_t part = CALLS_OPEN_MAX / loop_count;
+
+        return part < CALLS_OPEN_MIN ? CALLS_OPEN_MIN : part;
+}
+
+static void set_up_loop(struct server *server, struct loop *loop, const struct server_options *options)
+{
+        if (options->drain_ms != 0) loop->drain_ms = options->drain_ms;
+        if (options->age_ms != 0) loop->age_ms = options->age_ms < 0 ? 0 : options->age_ms;
+        loop_set_patience(loop, &options->bounds);
+        loop->host.commons = server->commons;
+        loop->host.arenas.budget = &server->commons->held;
+        loop->host.has_reflection = !options->has_no_reflection;
+}
+
 static enum result open_loops(struct server *server, const struct server_options *options, char why[SERVER_WHY_SIZE])
 {
         unsigned count = options->workers == 0 ? cpu_count() : options->workers;
@@ -282,9 +301,8 @@ static enum result open_loops(struct server *server, const struct server_options
 
                 r = loop_open(loop, server->store, &server->log);
                 if (r != R_OK) return explain(why, r, "Cannot open an event loop: %s.", result_text(r));
-                if (options->drain_ms != 0) loop->drain_ms = options->drain_ms;
-                if (options->age_ms != 0) loop->age_ms = options->age_ms < 0 ? 0 : options->age_ms;
-                loop->host.has_reflection = !options->has_no_reflection;
+                set_up_loop(server, loop, options);
+                loop->host.calls.open_max = calls_max(count);
                 loop->host.next = &server->loops[(server->loop_count + 1) % count].host;
                 server->loop_count++;
         }
@@ -305,7 +323,9 @@ enum result server_start(const struct server_options *options, struct store *sto
         log_init(&server->log, options->log_level, STDERR_FILENO);
         signal(SIGPIPE, SIG_IGN);
         raise_limits();
-        r = method_init(why);
+        r = commons_new(&filled.bounds, &server->commons);
+        if (r != R_OK) explain(why, r, "Cannot set the bounds on peers: %s.", result_text(r));
+        if (r == R_OK) r = method_init(why);
         if (r == R_OK) r = open_planes(server, &filled, why);
         if (r == R_OK) r = open_loops(server, &filled, why);
         if (r == R_OK && planes_start(&server->planes, server->loops, server->loop_count) != R_OK)
@@ -412,6 +432,7 @@ void server_free(struct server *server)
         for (i = 0; i < server->loop_count; i++)
                 loop_close(&server->loops[i]);
         planes_fini(&server->planes); /* connections hold contexts, and these use the tickets */
+        commons_free(server->commons);
         free(server->loops);
         free(server->workers);
         log_fini(&server->log);

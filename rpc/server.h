@@ -21,6 +21,7 @@
 
 #include "engine/result.h"
 #include "engine/store.h"
+#include "rpc/commons.h"
 #include "rpc/log.h"
 
 #define SERVER_LISTEN_DEFAULT "127.0.0.1:8080"
@@ -41,6 +42,7 @@ struct server_options {
         int64_t drain_ms; /* for calls in flight when it is stopped; 0: DRAIN_MS */
         int64_t age_ms; /* at which a connection is asked to end, and its calls finish; 0: CONNECTION_AGE_MS; -1: never
                          */
+        struct bounds bounds;
         enum log_level log_level; /* lines go to standard error */
 };
 

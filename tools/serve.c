@@ -11,6 +11,8 @@
 #define READERS_PER_WORKER 4 /* one each is used; the rest is for tools that die and leave their slots behind */
 #define SPAN_MAX           1000000
 #define MAP_SIZE_MIN       ((size_t)16 << 20)
+#define BODY_BYTES_MIN     ((size_t)8 << 20) /* two of the largest */
+#define NUMBER_MAX         1000000
 
 static const struct option_spec options[] = {
         {"data", "DIR", "the store's directory [$ALLOD_DATA]"},
@@ -23,6 +25,16 @@ static const struct option_spec options[] = {
         {"admin-ca", "FILE", "the same for --admin ADDR:PORT [as --client-ca]"},
         {"drain-timeout", "TIME", "for calls in flight at the end: a number and s, m or h [10s]"},
         {"max-connection-age", "TIME", "ask connections to end at this age, and let their calls finish [1h]; 0: never"},
+        {"max-connections", "N", "connections at a time [20000], or what file descriptors allow"},
+        {"max-connections-per-address", "N",
+         "of one IPv4 address or IPv6 network of 64 bits [a sixteenth of those]; 0: no bound"},
+        {"max-body-bytes", "SIZE", "request bodies under way at a time [256M]; calls hold three times that"},
+        {"key-guesses", "N", "wrong keys a minute of one address, a hundred at first [10]; 0: any number"},
+        {"limit-loopback", NULL, "the bounds on addresses hold for loopback, too, where proxies are"},
+        {"head-timeout", "TIME", "for a TLS handshake, a preface or a request's head [10s]"},
+        {"body-timeout", "TIME", "a body goes on by 1 KiB a second over this time [30s]"},
+        {"write-timeout", "TIME", "a peer takes 1 KiB a second of what waits for it over this time [30s]"},
+        {"idle-timeout", "TIME", "without a request [75s for HTTP/1.1, 10m for HTTP/2]"},
         {"workers", "N", "threads that serve connections, 1 to 64 [one for each CPU]"},
         {"map-size", "SIZE", "address space for the store: bytes, or with K, M, G or T; at least 16M [1T]"},
         {"no-reflection", NULL, "do not tell clients the services' descriptors"},
@@ -41,7 +53,7 @@ static const char text[] = "Serves gRPC and REST on one port until SIGTERM or SI
                            "disk: the data file grows as it is filled.";
 
 /* "512M" to bytes. */
-static bool parse_size(const char *value, size_t *out)
+static bool parse_size(const char *value, size_t min, size_t *out)
 {
         static const char letters[] = "KMGT";
         const char *letter;
@@ -56,7 +68,7 @@ static bool parse_size(const char *value, size_t *out)
                 if (letter == NULL || end[1] != '\0') return false;
                 shift = 10 * (unsigned)(letter - letters + 1);
         }
-        if (number > SIZE_MAX >> shift || (size_t)number << shift < MAP_SIZE_MIN) return false;
+        if (number > SIZE_MAX >> shift || (size_t)number << shift < min) return false;
         *out = (size_t)number << shift;
         return true;
 }
@@ -75,16 +87,62 @@ static bool parse_span(const char *value, int64_t *out)
         return true;
 }
 
-static bool parse_workers(const char *value, unsigned *out)
+static bool parse_number(const char *value, int min, int max, int *out)
 {
         char *end;
         unsigned long number;
 
         if (value[0] < '0' || value[0] > '9') return false;
         number = strtoul(value, &end, 10);
-        if (*end != '\0' || number < 1 || number > SERVER_WORKERS_MAX) return false;
-        *out = (unsigned)number;
+        if (*end != '\0' || number < (unsigned long)min || number > (unsigned long)max) return false;
+        *out = (int)number;
         return true;
+}
+
+/* Bounds on what peers can make the server hold or wait for. */
+static int read_bounds(const struct arguments *arguments, struct bounds *bounds)
+{
+        const struct {
+                const char *name;
+                int min; /* 0: means that there is no bound */
+                int *number;
+        } numbers[] = {
+                {"max-connections", 1, &bounds->connections},
+                {"max-connections-per-address", 0, &bounds->connections_per_address},
+                {"key-guesses", 0, &bounds->guesses_per_minute},
+        };
+        const struct {
+                const char *name;
+                int64_t *span_ms;
+        } spans[] = {
+                {"head-timeout", &bounds->head_ms},
+                {"body-timeout", &bounds->body_ms},
+                {"write-timeout", &bounds->write_ms},
+                {"idle-timeout", &bounds->idle_ms},
+        };
+        const struct command *command = arguments->command;
+        const char *body_bytes = argument_option(arguments, "max-body-bytes");
+        size_t i;
+
+        bounds->has_loopback = argument_option(arguments, "limit-loopback") != NULL;
+        for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+                const char *value = argument_option(arguments, numbers[i].name);
+
+                if (value == NULL) continue;
+                if (!parse_number(value, numbers[i].min, NUMBER_MAX, numbers[i].number))
+                        return command_misused(command, "--%s wants a number from %d to %d.", numbers[i].name,
+                                               numbers[i].min, NUMBER_MAX);
+                if (*numbers[i].number == 0) *numbers[i].number = -1;
+        }
+        for (i = 0; i < sizeof spans / sizeof spans[0]; i++) {
+                const char *value = argument_option(arguments, spans[i].name);
+
+                if (value != NULL && (!parse_span(value, spans[i].span_ms) || *spans[i].span_ms == 0))
+                        return command_misused(command, "--%s wants a time such as 5s, 2m or 1h.", spans[i].name);
+        }
+        if (body_bytes != NULL && !parse_size(body_bytes, BODY_BYTES_MIN, &bounds->body_bytes))
+                return command_misused(command, "--max-body-bytes wants a size of at least 8M, such as 64M.");
+        return EXIT_DONE;
 }
 
 /* What --admin gives: ADDR:PORT has a colon and no slash, as "./a:b" is a path with one. */
@@ -102,6 +160,7 @@ static int read_options(const struct arguments *arguments, struct store_options 
         const char *admin = argument_option(arguments, "admin");
         const char *drain = argument_option(arguments, "drain-timeout");
         const char *age = argument_option(arguments, "max-connection-age");
+        int worker_count = 0;
 
         *server = (struct server_options){
                 .listen = argument_option(arguments, "listen"),
@@ -116,10 +175,11 @@ static int read_options(const struct arguments *arguments, struct store_options 
         };
         *store = (struct store_options){.is_forced = argument_option(arguments, "force") != NULL};
         if ((store->dir = admin_data_dir(arguments)) == NULL) return EXIT_USAGE;
-        if (map_size != NULL && !parse_size(map_size, &store->map_size))
+        if (map_size != NULL && !parse_size(map_size, MAP_SIZE_MIN, &store->map_size))
                 return command_misused(command, "--map-size wants a size of at least 16M, such as 64G.");
-        if (workers != NULL && !parse_workers(workers, &server->workers))
+        if (workers != NULL && !parse_number(workers, 1, SERVER_WORKERS_MAX, &worker_count))
                 return command_misused(command, "--workers wants a number from 1 to %d.", SERVER_WORKERS_MAX);
+        server->workers = (unsigned)worker_count;
         if (drain != NULL && (!parse_span(drain, &server->drain_ms) || server->drain_ms == 0))
                 return command_misused(command, "--drain-timeout wants a time such as 30s, 2m or 1h.");
         if (age != NULL && !parse_span(age, &server->age_ms))
@@ -128,7 +188,7 @@ static int read_options(const struct arguments *arguments, struct store_options 
         if (level != NULL && !log_level_parse(level, &server->log_level))
                 return command_misused(command, "--log wants error, warn, info or debug.");
         store->readers_max = READERS_PER_WORKER * (server->workers == 0 ? SERVER_WORKERS_MAX : server->workers);
-        return EXIT_DONE;
+        return read_bounds(arguments, &server->bounds);
 }
 
 /* The admin socket's path, as given or in the data directory; absolute, since tools elsewhere read it. NULL: out of

@@ -164,6 +164,11 @@ void call_on_end(struct exchange *exchange)
         }
 }
 
+void call_on_slow(struct exchange *exchange)
+{
+        exchange_reset(exchange, RESET_CANCEL);
+}
+
 void call_on_writable(struct exchange *exchange)
 {
         write_parts(exchange->call);

@@ -344,17 +344,21 @@ void loopback_init(struct loopback *loopback)
         };
         arena_pool_init(&loopback->host.arenas, 16);
         call_pool_init(&loopback->host.calls);
+        assert_int_equal(commons_new(&(struct bounds){0}, &loopback->host.commons), R_OK);
+        loopback->host.arenas.budget = &loopback->host.commons->held;
         loopback->peer = (struct peer){.plane = PLANE_PUBLIC, .text = "127.0.0.1:50000"};
 }
 
 void loopback_fini(struct loopback *loopback)
 {
         assert_int_equal(loopback->host.calls.open_count, 0);
-        assert_int_equal(loopback->host.calls.body_bytes, 0);
+        assert_int_equal(loopback->host.commons->body_bytes, 0);
+        assert_int_equal(loopback->host.commons->held.held, 0);
         assert_int_equal(loopback->host.owed, 0);
         assert_null(loopback->host.calls.streams);
         assert_null(loopback->timer);
         call_pool_fini(&loopback->host.calls);
+        commons_free(loopback->host.commons);
         arena_pool_fini(&loopback->host.arenas);
         fixture_fini(&loopback->fixture);
 }

@@ -113,13 +113,14 @@ static void test_reset(void **state)
  * of the ordinary size are not counted. */
 static void test_pool_cap(void **state)
 {
+        struct arena_budget budget = {.held_max = 500000};
         struct arena_pool pool;
         struct arena arenas[3];
         struct arena_mark mark;
 
         (void)state;
         arena_pool_init(&pool, 2);
-        pool.large_max = 500000;
+        pool.budget = &budget;
         arena_init(&arenas[0], &pool, CAP);
         arena_init(&arenas[1], &pool, CAP);
         arena_init(&arenas[2], &pool, CAP);
@@ -138,7 +139,34 @@ static void test_pool_cap(void **state)
         arena_fini(&arenas[0]);
         arena_fini(&arenas[1]);
         arena_fini(&arenas[2]);
-        assert_int_equal(pool.large, 0);
+        assert_int_equal(budget.held, 0);
+        arena_pool_fini(&pool);
+}
+
+/* A share pays for what its arena holds, before it was set too, and stops it while others go on. */
+static void test_share(void **state)
+{
+        struct arena_budget budget = {.held_max = 500000};
+        struct arena_budget share = {.held_max = 200000};
+        struct arena_pool pool;
+        struct arena arenas[2];
+
+        (void)state;
+        arena_pool_init(&pool, 2);
+        pool.budget = &budget;
+        arena_init(&arenas[0], &pool, CAP);
+        arena_init(&arenas[1], &pool, CAP);
+        assert_non_null(arena_alloc(&arenas[0], 100000));
+        arena_set_share(&arenas[0], &share);
+        assert_int_equal(share.held, 100000);
+        assert_null(arena_alloc(&arenas[0], 150000));
+        assert_int_equal(share.held, budget.held);
+        assert_non_null(arena_alloc(&arenas[1], 300000));
+        arena_fini(&arenas[0]);
+        assert_int_equal(share.held, 0);
+        assert_int_equal(budget.held, 300000);
+        arena_fini(&arenas[1]);
+        assert_int_equal(budget.held, 0);
         arena_pool_fini(&pool);
 }
 
@@ -218,6 +246,7 @@ int main(void)
                 cmocka_unit_test(test_grow),
                 cmocka_unit_test(test_reset),
                 cmocka_unit_test(test_pool_cap),
+                cmocka_unit_test(test_share),
                 cmocka_unit_test(test_pool),
                 cmocka_unit_test(test_heap_is_out),
                 cmocka_unit_test(test_text),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/apikey.h"
 #include "rpc/limits.h"
 #include "rpc/log.h"
 #include "tests/lib/heap.h"
@@ -399,19 +400,155 @@ static void test_body_bound(void **state)
         for (i = 0; i < 4; i++)
                 loopback_data(&asked, bytes_of(block, 1 << 20));
         assert_false(asked.is_answered);
-        assert_int_equal(loopback.host.calls.body_bytes, REST_BODY_MAX);
+        assert_int_equal(loopback.host.commons->body_bytes, REST_BODY_MAX);
         loopback_data(&asked, BYTES("x"));
         assert_int_equal(asked.status, 413);
         loopback_close(&asked);
 
-        loopback.host.calls.body_bytes = CALL_BODIES_MAX;
+        assert_int_equal(loopback.host.commons->body_bytes, 0);
+
+        /* What is small is not counted. */
+        loopback.host.commons->body_bytes = BODIES_MAX;
         loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
+        loopback_data(&asked, bytes_of(block, BODY_SMALL_MAX));
+        assert_false(asked.is_answered);
         loopback_data(&asked, BYTES("x"));
         assert_int_equal(asked.status, 429);
         assert_string_equal(loopback_field(&asked, "retry-after"), "1");
         loopback_close(&asked);
-        loopback.host.calls.body_bytes = 0;
+        assert_int_equal(loopback.host.commons->body_bytes, BODIES_MAX);
+        loopback.host.commons->body_bytes = 0;
         free(block);
+}
+
+/* The status of a request with that key from that address. */
+static int ask_from(uint64_t address, const char *headers, struct asked *asked)
+{
+        loopback.peer.address = address;
+        loopback_begin(&loopback, asked, "GET", "/app", headers, false);
+        if (!asked->is_answered) loopback_end(asked);
+        loopback.peer.address = ADDRESS_NONE;
+        return asked->status;
+}
+
+static void test_guesses(void **state)
+{
+        /* After a hundred wrong keys no key of that address is looked up, the right one included, unless it was
+         * accepted from there before; other addresses and those that are not counted are as before. */
+        enum {
+                MALLORY = 4711,
+                OTHER = 4712
+        };
+        struct asked asked;
+        char headers[100];
+        int i;
+
+        (void)state;
+        assert_int_equal(ask_from(MALLORY, EVE, &asked), 200);
+        loopback_close(&asked);
+        for (i = 0; i < 2 * GUESSES_BURST; i++) {
+                snprintf(headers, sizeof headers, "x-api-key: guess-%d\n", i);
+                assert_int_equal(ask_from(MALLORY, headers, &asked), i < GUESSES_BURST ? 403 : 429);
+                if (i == GUESSES_BURST) {
+                        assert_string_equal(loopback_field(&asked, "retry-after"), "6");
+                        assert_string_equal(error_of(&asked), "Too many requests with invalid API keys came from this "
+                                                              "address; try again later.");
+                }
+                loopback_close(&asked);
+        }
+        assert_int_equal(ask_from(MALLORY, ANN, &asked), 429);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, EVE, &asked), 200);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, "x-api-key: allod_sk_no\n", &asked), 403);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(OTHER, ANN, &asked), 200);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(ADDRESS_NONE, ANN, &asked), 200);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, ANN, &asked), 429);
+        loopback_close(&asked);
+
+        loopback.peer.address = MALLORY;
+        loopback_begin(&loopback, &asked, "POST", "/allod.v1.AppService/ListApps",
+                       "content-type: application/grpc\n" ANN, true);
+        loopback.peer.address = ADDRESS_NONE;
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_RESOURCE_EXHAUSTED);
+        loopback_close(&asked);
+
+        loopback.now_ns += INT64_C(7000000000);
+        assert_int_equal(ask_from(MALLORY, ANN, &asked), 200);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, "x-api-key: guess\n", &asked), 403);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, "x-api-key: guess\n", &asked), 429);
+        loopback_close(&asked);
+        assert_int_equal(ask_from(MALLORY, ANN, &asked), 200);
+        loopback_close(&asked);
+}
+
+static void test_share(void **state)
+{
+        /* A key whose calls hold its whole share gets no further large body in; another key does. */
+        struct asked asked;
+        struct arena_budget *share;
+        uint8_t *block = calloc(1, 1 << 20);
+        uint8_t digest[API_KEY_DIGEST_SIZE];
+
+        (void)state;
+        assert_non_null(block);
+        assert_int_equal(apikey_digest(BYTES(ANN_KEY), digest), R_OK);
+        share = commons_share(loopback.host.commons, digest);
+        share->held += share->held_max;
+        loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
+        loopback_data(&asked, bytes_of(block, BODY_SMALL_MAX));
+        assert_false(asked.is_answered);
+        loopback_data(&asked, BYTES("x"));
+        assert_int_equal(asked.status, 429);
+        loopback_close(&asked);
+        loopback_begin(&loopback, &asked, "POST", "/app", EVE JSON, true);
+        loopback_data(&asked, bytes_of(block, 1 << 20));
+        assert_false(asked.is_answered);
+        loopback_close(&asked);
+        share->held -= share->held_max;
+        assert_int_equal(share->held, 0);
+        free(block);
+}
+
+static void test_call_bound(void **state)
+{
+        /* One call more than may be open is refused so that it may be repeated. */
+        struct asked first, second;
+
+        (void)state;
+        loopback.host.calls.open_max = 1;
+        loopback_begin(&loopback, &first, "POST", "/app", ANN JSON, true);
+        loopback_begin(&loopback, &second, "POST", "/app", ANN JSON, true);
+        assert_true(second.is_reset);
+        assert_false(second.is_answered);
+        loopback_close(&second);
+        loopback_close(&first);
+        loopback_begin(&loopback, &second, "POST", "/app", ANN JSON, true);
+        assert_false(second.is_reset);
+        loopback_close(&second);
+}
+
+static void test_slow_body(void **state)
+{
+        /* A body that does not come is answered at once when the carrier says so, on both faces and in streams. */
+        struct asked asked;
+
+        (void)state;
+        loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
+        call_on_slow(&asked.exchange);
+        assert_int_equal(asked.status, 504);
+        assert_string_equal(error_of(&asked), "The request's body came too slowly.");
+        loopback_close(&asked);
+        loopback_begin(&loopback, &asked, "POST", "/grpc.health.v1.Health/Watch", "content-type: application/grpc\n",
+                       true);
+        call_on_slow(&asked.exchange);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_DEADLINE_EXCEEDED);
+        loopback_close(&asked);
 }
 
 static void test_large_message(void **state)
@@ -533,6 +670,7 @@ static void test_no_memory(void **state)
                 /* Longer than an arena's first chunk. */
                 snprintf(body, sizeof body, "{\"name\":\"%*s\"}", 39000, "a");
                 call_pool_fini(&loopback.host.calls);
+                call_pool_init(&loopback.host.calls);
                 arena_pool_fini(&loopback.host.arenas);
                 heap_fail_at(n);
                 loopback_begin(&loopback, &asked, "POST", "/app", ANN JSON, true);
@@ -561,6 +699,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_deadline_is_cleared, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_body_bound, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_guesses, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_share, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_call_bound, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_slow_body, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_large_message, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_log, set_up, tear_down),

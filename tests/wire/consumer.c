@@ -128,6 +128,14 @@ void call_on_end(struct exchange *exchange)
         }
 }
 
+void call_on_slow(struct exchange *exchange)
+{
+        const struct response response = {.status = 504};
+
+        note("slow\n");
+        exchange_respond(exchange, &response);
+}
+
 void call_on_writable(struct exchange *exchange)
 {
         note("writable\n");

@@ -523,6 +523,124 @@ static void test_stalled_reply(void **state)
         wire_fini(&wire);
 }
 
+static const struct patience patience = {.body_ms = 30000, .write_ms = 30000};
+
+static size_t hurry(struct wire *wire, int64_t seconds)
+{
+        size_t count;
+
+        clock_now_ns += seconds * 1000000000;
+        count = wire->carrier->ops->hurry(wire->carrier, &patience);
+        pump(wire);
+        return count;
+}
+
+/* A body that does not go on, or crawls, is answered and its upload ended; one that keeps the pace is not, and neither
+ * is the connection. */
+static void test_slow_body(void **state)
+{
+        static uint8_t upload[2 * 30 * BODY_RATE];
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        wire.has_more = true;
+        request(&wire, "POST", "/echo", NULL, 0, upload, 10);
+        pump(&wire);
+        assert_int_equal(hurry(&wire, 0), 0);
+        assert_int_equal(hurry(&wire, 29), 0);
+        wire.upload_len += 30 * BODY_RATE;
+        nghttp2_session_resume_data(wire.client, wire.id);
+        pump(&wire);
+        assert_int_equal(hurry(&wire, 1), 0);
+        assert_int_equal(hurry(&wire, 29), 0);
+        wire.upload_len += 30 * BODY_RATE - 10;
+        nghttp2_session_resume_data(wire.client, wire.id);
+        pump(&wire);
+        assert_int_equal(hurry(&wire, 1), 1);
+        assert_int_equal(wire.status, 504);
+        assert_int_equal(wire.resets, 1);
+        assert_int_equal(wire.reset_code, NGHTTP2_NO_ERROR);
+        assert_non_null(strstr(consumer.transcript, "slow\nclosed answered\n"));
+        assert_int_equal(hurry(&wire, 40), 0);
+        wire.has_more = false;
+        request(&wire, "POST", "/echo", NULL, 0, "x", 1);
+        pump(&wire);
+        assert_int_equal(wire.status, 200);
+        wire_fini(&wire);
+}
+
+/* An upload whose answer is out does not keep its stream for good. */
+static void test_answered_upload(void **state)
+{
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        wire.has_more = true;
+        request(&wire, "POST", "/early", NULL, 0, "x", 1);
+        pump(&wire);
+        assert_int_equal(wire.status, 413);
+        assert_int_equal(wire.closed, 0);
+        assert_int_equal(hurry(&wire, 0), 0);
+        assert_int_equal(hurry(&wire, 31), 1);
+        assert_int_equal(wire.closed, 1);
+        assert_int_equal(wire.reset_code, NGHTTP2_NO_ERROR);
+        wire_fini(&wire);
+}
+
+/* An answer that the peer keeps its window shut for is given up, while others on the same connection go out. */
+static void test_answer_not_taken(void **state)
+{
+        nghttp2_settings_entry none[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
+        struct wire wire;
+        int i;
+
+        (void)state;
+        wire_init(&wire);
+        nghttp2_submit_settings(wire.client, NGHTTP2_FLAG_NONE, none, 1);
+        consumer.large_len = 100000;
+        request(&wire, "GET", "/large", NULL, 0, NULL, 0);
+        pump(&wire);
+        assert_int_equal(hurry(&wire, 0), 0);
+        for (i = 0; i < 29; i++) {
+                request(&wire, "GET", "/empty", NULL, 0, NULL, 0);
+                pump(&wire);
+                assert_int_equal(wire.status, 204);
+                assert_int_equal(hurry(&wire, 1), 0);
+        }
+        assert_int_equal(wire.resets, 0);
+        assert_int_equal(hurry(&wire, 1), 1);
+        assert_int_equal(wire.resets, 1);
+        assert_int_equal(wire.reset_code, NGHTTP2_CANCEL);
+        assert_int_equal(consumer.open, 0);
+        wire_fini(&wire);
+}
+
+/* While half of the calls that may be open are, a connection has a few at a time and no more. */
+static void test_busy_host(void **state)
+{
+        struct wire wire;
+        size_t i;
+
+        (void)state;
+        wire_init(&wire);
+        wire.host.calls.open_max = 100;
+        wire.host.calls.open_count = 51;
+        for (i = 0; i < H2_STREAMS_BUSY + 1; i++) {
+                request(&wire, "GET", "/hold", NULL, 0, NULL, 0);
+                pump(&wire);
+                assert_int_equal(wire.resets, i < H2_STREAMS_BUSY ? 0 : 1);
+        }
+        assert_int_equal(wire.reset_code, NGHTTP2_REFUSED_STREAM);
+        wire.host.calls.open_count = 50;
+        request(&wire, "GET", "/hold", NULL, 0, NULL, 0);
+        pump(&wire);
+        assert_int_equal(wire.resets, 1);
+        wire.host.calls.open_count = 0;
+        wire_fini(&wire);
+}
+
 /* A peer that reads nothing has a bounded number of answers made for it, whatever it asks for at a time: the others
  * wait, may be reset meanwhile, and are made in their order once it reads. */
 static void test_answers_wait_for_their_reader(void **state)
@@ -654,10 +772,11 @@ static void test_answers_without_body(void **state)
         wire_fini(&wire);
 }
 
-/* Expect: 100-continue is answered by 100 when the consumer wants the body, and not when it has refused. */
+/* Expect: 100-continue, in any case, is answered by 100 when the consumer wants the body, and not when it has refused.
+ */
 static void test_continue(void **state)
 {
-        nghttp2_nv more[] = {NV("expect", "100-continue")};
+        nghttp2_nv more[] = {NV("expect", "100-Continue")};
         struct wire wire;
 
         (void)state;
@@ -918,6 +1037,10 @@ int main(void)
                 cmocka_unit_test(test_dead_streams_return_credit),
                 cmocka_unit_test(test_large_reply_in_small_outputs),
                 cmocka_unit_test(test_stalled_reply),
+                cmocka_unit_test(test_slow_body),
+                cmocka_unit_test(test_answered_upload),
+                cmocka_unit_test(test_answer_not_taken),
+                cmocka_unit_test(test_busy_host),
                 cmocka_unit_test(test_answers_wait_for_their_reader),
                 cmocka_unit_test(test_end_while_requests_wait),
                 cmocka_unit_test(test_greeting),

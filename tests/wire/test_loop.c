@@ -32,6 +32,7 @@ static void runner_init(struct runner *runner)
 {
         consumer_reset();
         assert_int_equal(loop_open(&runner->loop, NULL, NULL), R_OK);
+        assert_int_equal(commons_new(&(struct bounds){0}, &runner->loop.host.commons), R_OK);
 }
 
 static void runner_start(struct runner *runner)
@@ -43,6 +44,7 @@ static void runner_join(struct runner *runner)
 {
         assert_int_equal(pthread_join(runner->thread, NULL), 0);
         loop_close(&runner->loop);
+        commons_free(runner->loop.host.commons);
         assert_int_equal(consumer.open, 0);
 }
 
@@ -187,7 +189,7 @@ static void test_drain(void **state)
         SAY(idle, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_int_equal(hear(idle, buffer, 30), 30);
         busy = connect_to(&runner);
-        SAY(busy, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+        SAY(busy, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n");
         assert_int_equal(hear(busy, buffer, 25), 25);
         loop_stop(&runner.loop, LOOP_DRAINS);
         hear(idle, buffer, sizeof buffer); /* up to its end */
@@ -211,7 +213,7 @@ static void test_end(void **state)
         runner_init(&runner);
         runner_start(&runner);
         fd = connect_to(&runner);
-        SAY(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+        SAY(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n");
         assert_int_equal(hear(fd, buffer, 25), 25);
         loop_stop(&runner.loop, LOOP_DRAINS);
         loop_stop(&runner.loop, LOOP_ENDS);
@@ -396,6 +398,7 @@ static void test_timers(void **state)
                 host_timer_clear(host, &alarms.timers[i]);
         loop_run(&alarms.runner.loop);
         loop_close(&alarms.runner.loop);
+        commons_free(alarms.runner.loop.host.commons);
         assert_int_equal(alarms.fired, TIMERS / 2);
 }
 
@@ -421,6 +424,7 @@ static void test_ages(void **state)
         runner.loop.age_ms = 0;
         assert_true(loop_next_age_ns(&runner.loop) > (int64_t)1 << 60);
         loop_close(&runner.loop);
+        commons_free(runner.loop.host.commons);
 }
 
 /* ---- Listeners ---- */
