@@ -13,7 +13,7 @@
  * none unless a process died. */
 #define PERIOD_NS (60 * SECOND_NS)
 
-/* After a failure. */
+/* After a failure, and while a restore holds what is on the list. */
 #define RETRY_NS (5 * SECOND_NS)
 
 /* Keys whose use one transaction records: as many puts as a batch of calls. */
@@ -82,7 +82,7 @@ static enum result step_purge(struct chore *chore, int64_t now_ns, chore_run_fn 
         chore->purge_ns = now_ns + RETRY_NS;
         if ((r = run(context, true, purge_run, &step)) != R_OK) return r;
         *row_count += step.row_count;
-        chore->purge_ns = step.has_more ? now_ns : INT64_MAX;
+        chore->purge_ns = step.has_more ? now_ns : step.is_held ? now_ns + RETRY_NS : INT64_MAX;
         return R_OK;
 }
 

@@ -2,18 +2,36 @@
 
 #include <string.h>
 
+#include "engine/hold.h"
 #include "engine/message.h"
 #include "engine/scope_private.h"
 #include "engine/txn_private.h"
 #include "store/v1/store.pb.h"
 
-/* The first prefix on the list. R_ABSENT: the list is empty. */
-static enum result first_prefix(struct txn *txn, struct key *out)
+/* The first entry of the list that is not of an owner who is held. R_ABSENT: there is none. */
+static enum result first_entry(struct txn *txn, struct bytes *found, bool *is_held)
+{
+        struct key held;
+        enum result r;
+
+        *is_held = false;
+        if ((r = txn_first(txn, TABLE_PURGE, (struct bytes){0}, found)) != R_OK) return r;
+        if (!hold_prefix(txn_store(txn), &held)) return R_OK;
+        if (bytes_start_with(*found, key_bytes(&held))) {
+                *is_held = true;
+                key_to_end(&held);
+                return txn_first(txn, TABLE_PURGE, key_bytes(&held), found);
+        }
+        return R_OK;
+}
+
+/* The first prefix on the list that may be removed. R_ABSENT: there is none. */
+static enum result first_prefix(struct txn *txn, struct key *out, bool *is_held)
 {
         struct bytes found;
         enum result r;
 
-        if ((r = txn_first(txn, TABLE_PURGE, &found)) != R_OK) return r;
+        if ((r = first_entry(txn, &found, is_held)) != R_OK) return r;
         if (found.len != OWNER_PREFIX_SIZE && found.len != APP_PREFIX_SIZE) return R_CORRUPT;
         memcpy(out->data, found.data, found.len);
         out->len = found.len;
@@ -82,6 +100,30 @@ static enum result remove_first(struct txn *txn, const struct key *prefix)
         return txn_delete(txn, TABLE_RECORDS, key_bytes(&key));
 }
 
+/* R_ABSENT: nothing is left. */
+static enum result remove_rows(struct txn *txn, const struct key *prefix, uint64_t *row_count)
+{
+        enum result r = R_OK;
+
+        while (*row_count < PURGE_ROWS_MAX && (r = remove_first(txn, prefix)) == R_OK)
+                ++*row_count;
+        return r;
+}
+
+enum result purge_app(const struct scope *scope, struct uuid app, bool *has_more)
+{
+        struct key prefix = scope->prefix;
+        uint64_t row_count = 0;
+        enum result r;
+
+        scope_require_row(scope, &(struct row){.kind = ROW_APP, .app = app}, false);
+        key_append_app(&prefix, app);
+        if ((r = check_is_gone(scope->txn, &prefix)) != R_OK) return r;
+        r = remove_rows(scope->txn, &prefix, &row_count);
+        *has_more = r == R_OK;
+        return r == R_ABSENT ? R_OK : r;
+}
+
 enum result purge_run(struct txn *txn, void *arg)
 {
         struct purge_step *step = arg;
@@ -90,13 +132,12 @@ enum result purge_run(struct txn *txn, void *arg)
         enum result r;
 
         *step = (struct purge_step){0};
-        r = first_prefix(txn, &prefix);
+        r = first_prefix(txn, &prefix, &step->is_held);
         if (r != R_OK) return r == R_ABSENT ? R_OK : r;
         if ((r = check_is_gone(txn, &prefix)) != R_OK) return r;
-        while (step->row_count < PURGE_ROWS_MAX && (r = remove_first(txn, &prefix)) == R_OK)
-                step->row_count++;
+        r = remove_rows(txn, &prefix, &step->row_count);
         if (r == R_ABSENT) r = txn_delete(txn, TABLE_PURGE, key_bytes(&prefix));
-        if (r == R_OK) r = txn_first(txn, TABLE_PURGE, &found);
+        if (r == R_OK) r = first_entry(txn, &found, &step->is_held);
         step->has_more = r == R_OK;
         return r == R_ABSENT ? R_OK : r;
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "engine/hold.h"
 #include "engine/message.h"
 #include "engine/scope_private.h"
 #include "store/v1/store.pb.h"
@@ -342,24 +343,48 @@ static void fill_change(const struct scope *scope, enum change_operation operati
         copy_text(out->why, sizeof out->why, why);
 }
 
-enum result scope_change_why(const struct scope *scope, enum change_operation operation, const struct row *row,
-                             const char *why, uint64_t *revision)
+/* As the owner's change `revision`, above all that there are. */
+static enum result put_change(const struct scope *scope, enum change_operation operation, const struct row *row,
+                              const char *why, uint64_t revision)
 {
-        struct row change = {.kind = ROW_CHANGE};
+        const struct row change = {.kind = ROW_CHANGE, .revision = revision};
         store_v1_Change content;
         struct bytes body;
-        uint64_t last;
         enum result r;
 
         REQUIRE(row_kind_is_primary(row->kind) && row->kind != ROW_CHANGE);
-        if ((r = scope_revision(scope, &last)) != R_OK) return r;
         fill_change(scope, operation, row, why, &content);
         if ((r = message_store(txn_arena(scope->txn), &store_v1_Change_msg, &content, &body)) != R_OK) return r;
-        change.revision = last + 1;
-        if ((r = put_row(scope, &change, change.revision, body)) != R_OK) return r;
-        revision_slot(scope)->revision = change.revision;
-        *revision = change.revision;
+        if ((r = put_row(scope, &change, revision, body)) != R_OK) return r;
+        revision_slot(scope)->revision = revision;
         return R_OK;
+}
+
+enum result scope_change_why(const struct scope *scope, enum change_operation operation, const struct row *row,
+                             const char *why, uint64_t *revision)
+{
+        uint64_t last;
+        enum result r;
+
+        if ((r = scope_revision(scope, &last)) != R_OK) return r;
+        if ((r = put_change(scope, operation, row, why, last + 1)) != R_OK) return r;
+        *revision = last + 1;
+        return R_OK;
+}
+
+/* Revisions of an owner that was made in the ordinary way count from 1, those of one that was restored from the time of
+ * that. Time does not go back, and nobody changes an owner a million times in a millisecond. */
+#define CHANGES_PER_MS_BITS 20
+
+enum result scope_begin_restore(const struct scope *scope, const char *why)
+{
+        uint64_t leap = (uint64_t)txn_time_ms(scope->txn) << CHANGES_PER_MS_BITS;
+        uint64_t last;
+        enum result r;
+
+        if ((r = scope_revision(scope, &last)) != R_OK) return r;
+        return put_change(scope, CHANGE_RESTORE, &(struct row){.kind = ROW_PROFILE}, why,
+                          leap > last ? leap : last + 1);
 }
 
 enum result scope_change(const struct scope *scope, enum change_operation operation, const struct row *row,
@@ -395,6 +420,29 @@ enum result scope_purge_owner(const struct scope *scope)
         return list_purge(scope, &scope->prefix);
 }
 
+static enum result keep(const struct scope *scope, const struct key *prefix)
+{
+        enum result r = txn_delete(scope->txn, TABLE_PURGE, key_bytes(prefix));
+
+        return r == R_ABSENT ? R_OK : r;
+}
+
+enum result scope_keep_app(const struct scope *scope, struct uuid app)
+{
+        struct key prefix = scope->prefix;
+
+        scope_require_row(scope, &(struct row){.kind = ROW_APP, .app = app}, false);
+        key_append_app(&prefix, app);
+        return keep(scope, &prefix);
+}
+
+enum result scope_keep_owner(const struct scope *scope)
+{
+        scope_require_live(scope);
+        REQUIRE(scope->prefix.len == OWNER_PREFIX_SIZE && !scope->is_bound);
+        return keep(scope, &scope->prefix);
+}
+
 enum result scope_is_purged(struct txn *txn, struct owner owner)
 {
         struct bytes value;
@@ -405,6 +453,15 @@ enum result scope_is_purged(struct txn *txn, struct owner owner)
 }
 
 /* ---- API keys ---- */
+
+enum result scope_key_is_taken(const struct scope *scope, const uint8_t digest[API_KEY_DIGEST_SIZE])
+{
+        struct bytes value;
+
+        scope_require_live(scope);
+        REQUIRE(hold_is_on(scope->txn->store, scope->owner));
+        return txn_get(scope->txn, TABLE_APIKEYS, bytes_of(digest, API_KEY_DIGEST_SIZE), &value);
+}
 
 enum result scope_publish_key(const struct scope *scope, const uint8_t digest[API_KEY_DIGEST_SIZE], struct uuid key)
 {

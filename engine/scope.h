@@ -13,11 +13,12 @@
  *      scope_open_personal  the same; x-team-id must be absent                                      apikey team invitation
  *      scope_open_team      the same, for the team a request names; x-team-id absent or equal       team invitation
  *      scope_new_team       a personal scope, and an id whose owner has no row at all               team
- *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team invitation
+ *      scope_inbox          anybody: bounded invitations and membership pointers, of the sender     team invitation restore_put
  *      scope_invited        an invitation in the caller's own inbox whose sender may still invite   invitation
- *      scope_admin          the admin listener's peer; writes the look into the owner's changes     admin
+ *      scope_admin          the admin listener's peer; writes the look into the owner's changes     admin restore_put
  *      scope_each           offline or maintenance work, every owner in key order                   admin dump restore verify
  *      scope_restore        a store that is being built: nobody else sees it                        restore
+ *      scope_restored       the admin listener's peer, and the hold on that owner (hold.h)          restore_put
  *
  * Visibility: a row under an app exists only if the app's ROW_APP does. scope_get and scans do not check that again for
  * each row; a resource module checks it once, with scope_app_exists or by reading the app.
@@ -90,6 +91,14 @@ enum result scope_each(struct txn *txn, uint8_t kind, struct scope_walk *walk, c
 
 /* Any owner in a store that is being built (store_build.h), all rights, whether it exists or not. */
 enum result scope_restore(struct txn *txn, struct owner owner, const struct scope **out) MUST_USE;
+
+/* An owner whom this process holds, to restore a dump there; all rights, whether it exists or not. No look is written:
+ * scope_begin_restore tells of it. R_UNAUTHENTICATED: the credential is not of the admin plane. */
+enum result scope_restored(struct txn *txn, const struct credential *admin, struct owner owner,
+                           const struct scope **out) MUST_USE;
+
+/* R_OK: the scope's owner has no row at all, and none to be purged. R_EXISTS. */
+enum result scope_check_unused(const struct scope *scope) MUST_USE;
 
 /* ---- What a scope says about itself ---- */
 
@@ -167,13 +176,18 @@ enum change_operation {
         CHANGE_CREATE = 1,
         CHANGE_UPDATE = 2,
         CHANGE_DELETE = 3,
-        CHANGE_LOOK = 4, /* an administrator read */
+        CHANGE_LOOK = 4,    /* an administrator read */
+        CHANGE_RESTORE = 5, /* an administrator begins to put what a dump holds; revisions leap here */
 };
 
 /* Write the change row for one primary record that this function touches, and get the revision to put it with. Counts
  * as a put. */
 enum result scope_change(const struct scope *scope, enum change_operation operation, const struct row *row,
                          uint64_t *revision) MUST_USE;
+
+/* Write that a restore begins, with `why`. The next revision is above all that an earlier life of this owner can have
+ * had, so that no etag of then is ever good again. Counts as a put. */
+enum result scope_begin_restore(const struct scope *scope, const char *why) MUST_USE;
 
 /* The owner's revision: the number of its last change row; 0: none. */
 enum result scope_revision(const struct scope *scope, uint64_t *revision) MUST_USE;
@@ -183,6 +197,15 @@ enum result scope_purge_app(const struct scope *scope, struct uuid app) MUST_USE
 
 /* List the whole owner for the purge chore; the caller deletes its ROW_PROFILE in the same transaction. */
 enum result scope_purge_owner(const struct scope *scope) MUST_USE;
+
+/* Take an app, or the owner, off that list again; the caller puts its ROW_APP or ROW_PROFILE in the same transaction.
+ */
+enum result scope_keep_app(const struct scope *scope, struct uuid app) MUST_USE;
+enum result scope_keep_owner(const struct scope *scope) MUST_USE;
+
+/* R_OK: some key has that digest. R_ABSENT: it is free. Through a scope of scope_restored only: it tells of other
+ * owners' keys. */
+enum result scope_key_is_taken(const struct scope *scope, const uint8_t digest[API_KEY_DIGEST_SIZE]) MUST_USE;
 
 /* The look-up row of an API key: digest -> this user and key. R_EXISTS: some key has that digest already. */
 enum result scope_publish_key(const struct scope *scope, const uint8_t digest[API_KEY_DIGEST_SIZE],

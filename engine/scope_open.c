@@ -6,6 +6,7 @@
 #include <allod/v1/team.pb-c.h>
 
 #include "engine/caller_private.h"
+#include "engine/hold.h"
 #include "engine/limits.h"
 #include "engine/message.h"
 #include "engine/scope.h"
@@ -297,4 +298,25 @@ enum result scope_restore(struct txn *txn, struct owner owner, const struct scop
         scope->rights = RIGHTS_ALL;
         *out = scope;
         return R_OK;
+}
+
+enum result scope_restored(struct txn *txn, const struct credential *admin, struct owner owner,
+                           const struct scope **out)
+{
+        struct scope *scope;
+        enum result r;
+
+        REQUIRE(txn->is_write && hold_is_on(txn->store, owner));
+        if (admin->plane != PLANE_ADMIN) return R_UNAUTHENTICATED;
+        if ((r = scope_new(txn, owner, &scope)) != R_OK) return r;
+        scope->rights = RIGHTS_ALL;
+        scope->peer = admin->peer;
+        *out = scope;
+        return R_OK;
+}
+
+enum result scope_check_unused(const struct scope *scope)
+{
+        scope_require_live(scope);
+        return check_unused(scope->txn, scope->owner);
 }

@@ -244,7 +244,7 @@ void store_stat(struct txn *txn, struct store_stat *out)
         };
 }
 
-enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *key)
+enum result txn_first(struct txn *txn, enum backend_table table, struct bytes from, struct bytes *key)
 {
         static const uint8_t lowest[1];
         struct backend_cursor cursor;
@@ -252,7 +252,7 @@ enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *k
         enum result r;
 
         if ((r = backend_cursor_open(txn->backend, table, &cursor)) != R_OK) return r;
-        r = backend_seek(&cursor, bytes_of(lowest, sizeof lowest), key, &value);
+        r = backend_seek(&cursor, from.len == 0 ? bytes_of(lowest, sizeof lowest) : from, key, &value);
         backend_cursor_close(&cursor);
         return r;
 }

@@ -97,8 +97,9 @@ enum result txn_delete(struct txn *txn, enum backend_table table, struct bytes k
 
 enum result txn_get(struct txn *txn, enum backend_table table, struct bytes key, struct bytes *value) MUST_USE;
 
-/* The key of a table's first row; good until the next write. R_ABSENT: the table is empty. */
-enum result txn_first(struct txn *txn, enum backend_table table, struct bytes *key) MUST_USE;
+/* The key of a table's first row that is not below `from` (length 0: of all); good until the next write. R_ABSENT:
+ * there is none. */
+enum result txn_first(struct txn *txn, enum backend_table table, struct bytes from, struct bytes *key) MUST_USE;
 
 /* Free the slots of readers that died. */
 void txn_check_readers(struct store *store);

@@ -9,14 +9,14 @@
  *      members         the row under the team and the pointer under the user come together, both owners exist; the
  *                      profile counts members and OWNERs, of whom there is one at least
  *      keys            the row under the user and the one in the table of API keys name each other
- *      changes         numbered without a gap from 1; replayed, they give the records that are there, each with the
- *                      revision of the last change that names it
- *      purge list      prefixes of owners and apps that are gone
+ *      changes         numbered without a gap from 1, but where a restore begins; replayed, they give the records that
+ * are there, each with the revision of the last change that names it purge list      prefixes of owners and apps that
+ * are gone
  *
  * It reads only, and it needs nothing but a transaction of the engine: the files need not belong to an open store. What
  * it finds it says in sentences and goes on; a store with damage gives many.
  *
- * LIMIT: the changes of one owner are held in memory, some 60 bytes each.
+ * LIMIT: the changes of one owner are held in memory, some 80 bytes each.
  */
 #ifndef ALLOD_ENGINE_VERIFY_H
 #define ALLOD_ENGINE_VERIFY_H

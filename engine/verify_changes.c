@@ -10,7 +10,6 @@
 #include "engine/verify_private.h"
 
 #define SIZE_MIN 64
-#define GAP_MAX  65536 /* of revisions; beyond it a number is taken for damage */
 
 static size_t bucket_of(const struct changes *changes, enum row_kind kind, struct uuid app, struct uuid id)
 {
@@ -92,7 +91,8 @@ static enum result add(struct changes *changes, const struct named *change)
         }
         named->revision = change->revision;
         named->operation = change->operation;
-        changes->of_revision[change->revision - 1] = (uint32_t)(named - changes->records) + 1;
+        if (change->operation == CHANGE_DELETE) named->deleted_at = change->revision;
+        changes->numbered[changes->numbered_count - 1].record = (uint32_t)(named - changes->records) + 1;
         return R_OK;
 }
 
@@ -110,7 +110,7 @@ static bool read_change(const store_v1_Change *content, struct named *out)
 
         *out = (struct named){.kind = (enum row_kind)content->kind, .operation = content->operation};
         if (content->kind >= ROW_KIND_COUNT || !row_kind_is_primary(out->kind) || out->kind == ROW_CHANGE) return false;
-        if (content->operation < CHANGE_CREATE || content->operation > CHANGE_LOOK) return false;
+        if (content->operation < CHANGE_CREATE || content->operation > CHANGE_RESTORE) return false;
         if (content->time_ms <= 0 || !read_id(content->id.size, content->id.bytes, &id) ||
             !read_id(content->app.size, content->app.bytes, &out->app))
                 return false;
@@ -121,30 +121,38 @@ static bool read_change(const store_v1_Change *content, struct named *out)
         return true;
 }
 
+/* False: it cannot be read, and somebody has said so. */
+static bool open_change(struct walk *walk, const struct row *row, struct bytes key, struct bytes value,
+                        struct named *out)
+{
+        store_v1_Change content;
+        struct record record;
+
+        if (record_open(key, value, &record) != R_OK) return false; /* the walk over all rows says so */
+        if (message_load(&store_v1_Change_msg, record.body, &content) != R_OK || !read_change(&content, out)) {
+                verify_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
+                return false;
+        }
+        out->revision = row->revision;
+        return true;
+}
+
+/* Numbers follow each other, but that a restore leaps over some. */
 static enum result load_one(struct walk *walk, const struct row *row, struct bytes key, struct bytes value)
 {
         struct changes *changes = &walk->changes;
-        store_v1_Change content;
-        struct record record;
-        struct named change;
+        struct named change = {0};
+        bool is_read = open_change(walk, row, key, value, &change);
 
-        if (row->revision != changes->last + 1) {
+        if (row->revision != changes->last + 1 && !(is_read && change.operation == CHANGE_RESTORE))
                 verify_found(walk, row, "%ju comes after %ju", (uintmax_t)row->revision, (uintmax_t)changes->last);
-                if (row->revision <= changes->last || row->revision - changes->last > GAP_MAX) return R_OK;
-        }
-        while (changes->last < row->revision) {
-                if (!grow((void **)&changes->of_revision, &changes->revision_size, changes->last,
-                          sizeof *changes->of_revision))
-                        return R_NO_MEMORY;
-                changes->of_revision[changes->last++] = 0;
-        }
-        if (record_open(key, value, &record) != R_OK) return R_OK; /* the walk over all rows says so */
-        if (message_load(&store_v1_Change_msg, record.body, &content) != R_OK || !read_change(&content, &change)) {
-                verify_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
-                return R_OK;
-        }
-        change.revision = row->revision;
-        return change.operation == CHANGE_LOOK ? R_OK : add(changes, &change);
+        if (!grow((void **)&changes->numbered, &changes->numbered_size, changes->numbered_count,
+                  sizeof *changes->numbered))
+                return R_NO_MEMORY;
+        changes->numbered[changes->numbered_count++] = (struct numbered){row->revision, 0};
+        changes->last = row->revision;
+        if (!is_read || change.operation == CHANGE_LOOK || change.operation == CHANGE_RESTORE) return R_OK;
+        return add(changes, &change);
 }
 
 enum result verify_changes_load(struct walk *walk)
@@ -159,6 +167,7 @@ enum result verify_changes_load(struct walk *walk)
         enum result r;
 
         changes->record_count = 0;
+        changes->numbered_count = 0;
         changes->last = 0;
         if (changes->bucket_size > 0) memset(changes->buckets, 0, changes->bucket_size * sizeof *changes->buckets);
         verify_key(walk->owner, &first, &start);
@@ -173,6 +182,25 @@ enum result verify_changes_load(struct walk *walk)
         return r == R_ABSENT ? R_OK : r;
 }
 
+static int compare_revisions(const void *a, const void *b)
+{
+        const struct numbered *one = a, *two = b;
+
+        return one->revision < two->revision ? -1 : one->revision > two->revision;
+}
+
+/* The record that a change names, as index + 1; 0: none, or there is no such change. */
+static uint32_t record_at(const struct changes *changes, uint64_t revision)
+{
+        const struct numbered wanted = {revision, 0};
+        const struct numbered *found = NULL;
+
+        if (changes->numbered_count > 0)
+                found = bsearch(&wanted, changes->numbered, changes->numbered_count, sizeof *changes->numbered,
+                                compare_revisions);
+        return found == NULL ? 0 : found->record;
+}
+
 /* The record whose changes carry this row's revision: a job's input and result are written with its state. */
 static const struct named *named_by(const struct changes *changes, const struct row *row, uint64_t revision)
 {
@@ -180,7 +208,7 @@ static const struct named *named_by(const struct changes *changes, const struct 
 
         if (kind == ROW_JOB_INPUT || kind == ROW_JOB_RESULT) kind = ROW_JOB;
         if (kind == ROW_COUNTERS) { /* written with some job */
-                uint32_t at = changes->of_revision[revision - 1];
+                uint32_t at = record_at(changes, revision);
 
                 return at == 0 ? NULL : &changes->records[at - 1];
         }
@@ -199,7 +227,7 @@ void verify_changes_record(struct walk *walk, const struct row *row, uint64_t re
                 return;
         }
         named = named_by(changes, row, revision);
-        if (named == NULL || changes->of_revision[revision - 1] != (uint32_t)(named - changes->records) + 1 ||
+        if (named == NULL || record_at(changes, revision) != (uint32_t)(named - changes->records) + 1 ||
             (row->kind == ROW_COUNTERS && (named->kind != ROW_JOB || !uuid_equal(named->app, row->app))))
                 verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
         else if (is_own && named->revision != revision)
@@ -207,7 +235,18 @@ void verify_changes_record(struct walk *walk, const struct row *row, uint64_t re
                              (uintmax_t)named->revision);
 }
 
-/* What the changes have made must be there, and what they have deleted must not. Jobs go with their app. */
+/* Whether its last change left it there. What lies under an app goes with it, also when the app comes back. */
+static bool is_made(const struct changes *changes, const struct named *named)
+{
+        const struct named *app;
+
+        if (named->operation == CHANGE_DELETE) return false;
+        if (!row_kind_is_under_app(named->kind) || named->kind == ROW_APP) return true;
+        app = find(changes, ROW_APP, named->app, (struct uuid){0});
+        return app == NULL || app->deleted_at < named->revision;
+}
+
+/* What the changes have made must be there, and what they have deleted must not. */
 void verify_changes_replay(struct walk *walk)
 {
         const struct changes *changes = &walk->changes;
@@ -218,14 +257,14 @@ void verify_changes_replay(struct walk *walk)
                 const struct row row = {.kind = named->kind, .app = named->app, .id = named->id};
                 const struct row app = {.kind = ROW_APP, .app = named->app};
                 bool is_there = verify_has(walk, walk->owner, &row);
-                bool is_made = named->operation != CHANGE_DELETE;
+                bool was_made = is_made(changes, named);
 
                 if (row_kind_is_under_app(row.kind) && row.kind != ROW_APP && !verify_has(walk, walk->owner, &app))
                         continue;
-                if (is_made && !is_there)
+                if (was_made && !is_there)
                         verify_found(walk, &row, "is absent, but its last change, %ju, is no deletion",
                                      (uintmax_t)named->revision);
-                if (!is_made && is_there)
+                if (!was_made && is_there)
                         verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
                                      (uintmax_t)named->revision);
         }
@@ -234,7 +273,7 @@ void verify_changes_replay(struct walk *walk)
 void verify_changes_free(struct changes *changes)
 {
         free(changes->records);
-        free(changes->of_revision);
+        free(changes->numbered);
         free(changes->buckets);
         *changes = (struct changes){0};
 }

@@ -15,17 +15,24 @@ struct named {
         enum row_kind kind;
         struct uuid app, id;
         uint64_t revision;
-        uint32_t operation; /* enum change_operation */
-        uint32_t next;      /* of the same bucket, as index + 1; 0: none */
+        uint64_t deleted_at; /* revision of its newest deletion; 0: none */
+        uint32_t operation;  /* enum change_operation */
+        uint32_t next;       /* of the same bucket, as index + 1; 0: none */
+};
+
+/* A change row. */
+struct numbered {
+        uint64_t revision;
+        uint32_t record; /* that it names, as index + 1; 0: a look */
 };
 
 /* The change rows of one owner. Zeroed: none yet; reused for the next owner. */
 struct changes {
         struct named *records;
-        uint32_t *of_revision; /* record that each change names, as index + 1; 0: a look */
+        struct numbered *numbered; /* the change rows, in order */
         uint32_t *buckets;
         size_t record_count, record_size;
-        size_t revision_size;
+        size_t numbered_count, numbered_size;
         size_t bucket_size;
         uint64_t last; /* revision; 0: no change */
 };

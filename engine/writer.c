@@ -413,24 +413,43 @@ static void on_done(struct update *update)
         pthread_mutex_unlock(&waiter->mutex);
 }
 
-enum result writer_run(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg)
+static enum result run_and_wait(struct writer *writer, struct waiter *waiter)
 {
-        struct waiter waiter = {.update = {.lane = LANE_CALL, .input = *input, .run = run, .arg = arg}};
         enum result r;
 
         REQUIRE(!pthread_equal(pthread_self(), writer->thread));
-        waiter.update.done_cb = on_done;
-        pthread_mutex_init(&waiter.mutex, NULL);
-        pthread_cond_init(&waiter.cond, NULL);
-        r = writer_submit(writer, &waiter.update);
+        waiter->update.done_cb = on_done;
+        pthread_mutex_init(&waiter->mutex, NULL);
+        pthread_cond_init(&waiter->cond, NULL);
+        r = writer_submit(writer, &waiter->update);
         if (r == R_OK) {
-                pthread_mutex_lock(&waiter.mutex);
-                while (!waiter.is_done)
-                        pthread_cond_wait(&waiter.cond, &waiter.mutex);
-                pthread_mutex_unlock(&waiter.mutex);
-                r = waiter.update.result;
+                pthread_mutex_lock(&waiter->mutex);
+                while (!waiter->is_done)
+                        pthread_cond_wait(&waiter->cond, &waiter->mutex);
+                pthread_mutex_unlock(&waiter->mutex);
+                r = waiter->update.result;
         }
-        pthread_cond_destroy(&waiter.cond);
-        pthread_mutex_destroy(&waiter.mutex);
+        pthread_cond_destroy(&waiter->cond);
+        pthread_mutex_destroy(&waiter->mutex);
         return r;
+}
+
+enum result writer_run(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg)
+{
+        struct waiter waiter = {.update = {.lane = LANE_CALL, .input = *input, .run = run, .arg = arg}};
+
+        return run_and_wait(writer, &waiter);
+}
+
+enum result writer_run_chore(struct writer *writer, const struct txn_input *input, size_t cost, bool frees_space,
+                             txn_fn *run, void *arg)
+{
+        struct waiter waiter = {.update = {.lane = LANE_CHORE,
+                                           .frees_space = frees_space,
+                                           .cost = cost,
+                                           .input = *input,
+                                           .run = run,
+                                           .arg = arg}};
+
+        return run_and_wait(writer, &waiter);
 }

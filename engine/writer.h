@@ -88,6 +88,10 @@ void writer_drain(struct writer *writer);
  * see. */
 enum result writer_run(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg) MUST_USE;
 
+/* The same among the chores, behind everybody's calls; `cost` as in struct update. */
+enum result writer_run_chore(struct writer *writer, const struct txn_input *input, size_t cost, bool frees_space,
+                             txn_fn *run, void *arg) MUST_USE;
+
 /* What a server logs: the writer itself never does. */
 enum writer_event {
         WRITER_DEFECT,    /* a call failed after it had put something; it was undone and told R_DEFECT */

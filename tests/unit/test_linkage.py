@@ -19,6 +19,7 @@ FOLDERS = ["engine", "rpc", "tools"]
 PRIVATE_HEADERS = {
     "engine/backend_private.h": {"backend", "lmdb"},
     "engine/caller_private.h": {"caller", "scope_open", "txn"},
+    "engine/restore_owner_private.h": {"restore_owner", "restore_put"},
     "engine/scope_private.h": {"scope", "scope_open", "scan", "page_token", "caller", "chore", "purge"},
     "engine/store_private.h": {"store", "store_make", "writer", "batch", "txn", "page_token", "caller", "chore", "purge"},
     "engine/txn_private.h": {"txn", "scope", "scope_open", "scan", "page_token", "caller", "writer", "batch", "chore",
@@ -123,7 +124,7 @@ def constructors():
         comment = file.read().partition("*/\n#ifndef")[0]
     table = {}
     for line in comment.splitlines():
-        row = re.match(r"^ \*      (scope_\w+)  +.*?  +([a-z ]+)$", line)
+        row = re.match(r"^ \*      (scope_\w+)  +.*?  +([a-z_ ]+)$", line)
         if row:
             table[row.group(1)] = set(row.group(2).split())
     return table

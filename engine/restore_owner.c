@@ -1,0 +1,407 @@
+#include "engine/restore_owner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <allod/v1/app.pb-c.h>
+#include <allod/v1/job.pb-c.h>
+#include <allod/v1/team.pb-c.h>
+
+#include "engine/dump_frame.h"
+#include "engine/hold.h"
+#include "engine/message.h"
+#include "engine/owner.h"
+#include "engine/restore_owner_private.h"
+#include "engine/writer.h"
+
+/* A row's unpacking, or what a transaction allocates: a scope for each member, and the records of one batch. */
+#define ARENA_MAX ((size_t)64 << 20)
+
+/* Of all identity rows: some 900 bytes each at most. */
+#define IDENTITY_ARENA_MAX ((size_t)4 << 20)
+
+/* Restoring ends when less than this is left of the map or of the disk: what others write in some seconds. */
+#define ROOM_MIN ((uint64_t)128 << 20)
+
+/* What a transaction counts as in the writer's queue: it ends at the first record beyond a MiB. */
+#define COST_MAX ((size_t)4 << 20)
+
+static const struct {
+        enum row_kind kind;
+        size_t max;
+        const char *name;
+} bounds[] = {
+        {ROW_KEY, USER_KEYS_MAX, "keys"},
+        {ROW_MEMBER, TEAM_MEMBERS_MAX, "members"},
+        {ROW_INVITATION, USER_INVITATIONS_MAX, "invitations"},
+};
+
+/* One reading of the dump. */
+struct pass {
+        struct restore_owner *restore;
+        struct dump_reader *reader;
+        off_t at;
+};
+
+/* What the first reading finds out. */
+struct check {
+        struct restore_owner *restore;
+        struct arena arena; /* of one row */
+        struct arena *kept; /* of identity rows */
+        struct identity *identity;
+        bool has_app;
+        uint64_t inputs, jobs; /* of the app, and what their ids come to, in order */
+        uint64_t inputs_mix, jobs_mix;
+};
+
+/* ---- Reading ---- */
+
+static enum result read_dump(void *context, uint8_t *data, size_t size, size_t *got)
+{
+        struct pass *pass = context;
+        size_t have = 0;
+
+        while (have < size) {
+                ssize_t count = pread(pass->restore->fd, data + have, size - have, pass->at);
+
+                if (count < 0 && errno == EINTR) continue;
+                if (count < 0) return R_IO;
+                if (count == 0) break;
+                have += (size_t)count;
+                pass->at += count;
+        }
+        *got = have;
+        return R_OK;
+}
+
+static enum result explain_read(struct pass *pass, enum result r)
+{
+        char text[DUMP_FAULT_LINE_SIZE];
+
+        if (r != R_CORRUPT && r != R_FORMAT) return r;
+        dump_fault_line(dump_reader_fault(pass->reader), text);
+        return fault_set(&pass->restore->fault, R_BAD_ARGUMENT, "The dump is damaged: %s.", text);
+}
+
+static enum result open_pass(struct restore_owner *restore, struct pass *pass)
+{
+        enum result r;
+
+        *pass = (struct pass){.restore = restore};
+        if ((r = dump_reader_open(read_dump, pass, &pass->reader)) != R_OK) return r;
+        r = dump_reader_header(pass->reader, &restore->header);
+        if (r == R_OK) return R_OK;
+        r = explain_read(pass, r);
+        dump_reader_close(pass->reader);
+        return r;
+}
+
+/* The next chunk. R_ABSENT: that was all. */
+static enum result next_chunk(struct pass *pass, struct dump_chunk *out)
+{
+        struct restore_owner *restore = pass->restore;
+        char found[OWNER_TEXT_SIZE], wanted[OWNER_TEXT_SIZE];
+        enum result r = dump_reader_next(pass->reader, out);
+
+        if (r != R_OK) return explain_read(pass, r);
+        if (out->owner.kind == restore->owner.kind && uuid_equal(out->owner.id, restore->owner.id)) return R_OK;
+        return fault_set(&restore->fault, R_BAD_ARGUMENT, "The dump holds %s, and must hold %s alone.",
+                         owner_format(out->owner, found), owner_format(restore->owner, wanted));
+}
+
+static bool is_stopped(const struct restore_owner *restore)
+{
+        return restore->is_stopped != NULL && restore->is_stopped(restore->context);
+}
+
+/* ---- The first reading: nothing is written before all of it makes sense ---- */
+
+static enum result senseless(struct check *check, const struct row *row)
+{
+        char id[UUID_TEXT_LEN + 1];
+
+        uuid_format(row_kind_is_under_app(row->kind) && row->kind == ROW_APP ? row->app : row->id, id);
+        return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump's row %s %s makes no sense.",
+                         row_kind_name(row->kind), id);
+}
+
+/* Each job has an input and a state, which come in the same order. */
+static enum result check_app_end(struct check *check)
+{
+        if (check->has_app && (check->inputs != check->jobs || check->inputs_mix != check->jobs_mix))
+                return fault_set(&check->restore->fault, R_BAD_ARGUMENT,
+                                 "The dump has jobs without inputs, or inputs without jobs.");
+        check->inputs = check->jobs = check->inputs_mix = check->jobs_mix = 0;
+        return R_OK;
+}
+
+static uint64_t mix(uint64_t sum, struct uuid id)
+{
+        uint64_t high, low;
+
+        memcpy(&high, id.bytes, sizeof high);
+        memcpy(&low, id.bytes + sizeof high, sizeof low);
+        return ((sum ^ high) * UINT64_C(0x9e3779b97f4a7c15) ^ low) * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+static enum result check_app(struct check *check, const struct dump_record *record)
+{
+        ProtobufCMessage *message;
+        enum result r;
+
+        if ((r = check_app_end(check)) != R_OK) return r;
+        check->has_app = true;
+        r = message_unpack(&check->arena, &allod__v1__app__descriptor, record->body, &message);
+        if (r == R_OK && ((const Allod__V1__App *)message)->name[0] == '\0') r = R_CORRUPT;
+        return r == R_CORRUPT ? senseless(check, &record->row) : r;
+}
+
+static enum result check_job_row(struct check *check, const struct dump_record *record)
+{
+        ProtobufCMessage *message;
+        const Allod__V1__Job *job;
+        bool is_good;
+        enum result r;
+
+        r = message_unpack(&check->arena, &allod__v1__job__descriptor, record->body, &message);
+        if (r == R_CORRUPT) return senseless(check, &record->row);
+        if (r != R_OK) return r;
+        job = (const Allod__V1__Job *)message;
+        if (record->row.kind == ROW_JOB_INPUT) {
+                is_good = job->input[0] != '\0';
+                check->inputs++;
+                check->inputs_mix = mix(check->inputs_mix, record->row.id);
+        } else if (record->row.kind == ROW_JOB) {
+                is_good = job->status >= ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED &&
+                          job->status <= ALLOD__V1__JOB_STATUS__JOB_STATUS_CANCELED;
+                check->jobs++;
+                check->jobs_mix = mix(check->jobs_mix, record->row.id);
+        } else {
+                is_good = job->result[0] != '\0';
+        }
+        return is_good ? R_OK : senseless(check, &record->row);
+}
+
+static bool identity_row_is_good(const struct dump_record *record)
+{
+        store_v1_ApiKey key;
+        store_v1_Member member;
+        store_v1_Invitation invitation;
+
+        switch (record->row.kind) {
+        case ROW_KEY:
+                return message_load(store_v1_ApiKey_fields, record->body, &key) == R_OK &&
+                       key.digest.size == API_KEY_DIGEST_SIZE;
+        case ROW_MEMBER:
+                return message_load(store_v1_Member_fields, record->body, &member) == R_OK &&
+                       member.role >= ALLOD__V1__ROLE__ROLE_OWNER && member.role <= ALLOD__V1__ROLE__ROLE_MEMBER;
+        case ROW_INVITATION:
+                return message_load(store_v1_Invitation_fields, record->body, &invitation) == R_OK &&
+                       invitation.invited_by.size == UUID_SIZE;
+        default:
+                return false;
+        }
+}
+
+static enum result check_identity_row(struct check *check, const struct dump_record *record)
+{
+        struct identity *identity = check->identity;
+        bool is_of_team = record->row.kind == ROW_MEMBER;
+        size_t count = 0, i;
+        struct bytes body;
+
+        if (is_of_team != (check->restore->owner.kind == OWNER_TEAM) || !identity_row_is_good(record))
+                return senseless(check, &record->row);
+        for (i = 0; i < identity->row_count; i++)
+                if (identity->rows[i].row.kind == record->row.kind) count++;
+        for (i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
+                if (bounds[i].kind == record->row.kind && count == bounds[i].max)
+                        return fault_set(&check->restore->fault, R_BAD_ARGUMENT,
+                                         "The dump has more %s than the %zu that there may be.", bounds[i].name,
+                                         bounds[i].max);
+        body = arena_dup(check->kept, record->body);
+        if (body.data == NULL) return R_NO_MEMORY;
+        identity->rows[identity->row_count++] = (struct identity_row){record->row, body};
+        return R_OK;
+}
+
+static enum result check_record(struct check *check, const struct dump_record *record)
+{
+        struct restore_owner_counts *counts = &check->restore->counts;
+
+        switch (record->row.kind) {
+        case ROW_APP:
+                return check_app(check, record);
+        case ROW_JOB_INPUT:
+        case ROW_JOB:
+        case ROW_JOB_RESULT:
+                return check_job_row(check, record);
+        case ROW_KEY:
+        case ROW_MEMBER:
+        case ROW_INVITATION:
+                return check_identity_row(check, record);
+        case ROW_PROFILE:
+                if (message_load(store_v1_Profile_fields, record->body, &check->identity->profile) == R_OK) return R_OK;
+                return senseless(check, &record->row);
+        case ROW_CHANGE:
+                counts->changes_dropped++;
+                return R_OK;
+        default:
+                counts->others_dropped++;
+                return R_OK;
+        }
+}
+
+static enum result check_chunks(struct check *check, struct pass *pass)
+{
+        struct dump_record record;
+        struct dump_chunk chunk;
+        enum result r;
+
+        while ((r = next_chunk(pass, &chunk)) == R_OK) {
+                if (is_stopped(check->restore)) return R_CANCELED;
+                while (dump_chunk_next(&chunk, &record)) {
+                        const struct arena_mark mark = arena_mark(&check->arena);
+
+                        if ((r = check_record(check, &record)) != R_OK) return r;
+                        arena_reset(&check->arena, mark);
+                }
+        }
+        if (r != R_ABSENT) return r;
+        check->restore->dumped = *dump_reader_counts(pass->reader);
+        if (check->restore->dumped.owners == 0)
+                return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump holds no owner.");
+        return check_app_end(check);
+}
+
+/* `kept` holds the identity's bodies. */
+static enum result check_dump(struct restore_owner *restore, struct identity *identity, struct arena *kept)
+{
+        struct check check = {.restore = restore, .identity = identity, .kept = kept};
+        struct pass pass;
+        enum result r;
+
+        if ((r = open_pass(restore, &pass)) != R_OK) return r;
+        arena_init(&check.arena, NULL, ARENA_MAX);
+        r = check_chunks(&check, &pass);
+        arena_fini(&check.arena);
+        dump_reader_close(pass.reader);
+        return r;
+}
+
+/* ---- The second: putting ---- */
+
+static enum result check_room(struct restore_owner *restore)
+{
+        uint64_t disk;
+        enum result r;
+
+        if (restore->is_dry) return R_OK;
+        if ((r = store_disk_room(restore->store, &disk)) != R_OK) return r;
+        if (disk < ROOM_MIN)
+                return fault_set(&restore->fault, R_READ_ONLY, "The disk has too little room left to go on.");
+        if (store_room(restore->store) < ROOM_MIN)
+                return fault_set(&restore->fault, R_READ_ONLY, "The store has too little room left to go on.");
+        return R_OK;
+}
+
+static enum result update(struct put *put, txn_fn *run)
+{
+        struct restore_owner *restore = put->restore;
+        size_t cost = put->state.chunk.rest.len;
+        struct arena arena;
+        struct txn_input input = {.arena = &arena, .fault = &restore->fault, .time_ms = store_time_ms(restore->store)};
+        enum result r;
+
+        if (is_stopped(restore)) return R_CANCELED;
+        if ((r = check_room(restore)) != R_OK) return r;
+        input.id = uuid_v7(input.time_ms);
+        arena_init(&arena, NULL, ARENA_MAX);
+        put->outcome = R_OK;
+        if (cost > COST_MAX) cost = COST_MAX;
+        r = writer_run_chore(store_writer(restore->store), &input, cost, false, run, put);
+        arena_fini(&arena);
+        if (r != R_OK) return r;
+        put->state = put->next;
+        if (put->outcome == R_OK) return R_OK;
+        return fault_set(&restore->fault, R_BAD_ARGUMENT, "The dump has a job's state without its input.");
+}
+
+/* The record of the app that is being put outlives the chunk it came in. */
+static enum result keep_app_body(struct put *put, struct dump_buffer *buffer)
+{
+        struct bytes *body = &put->state.app_body;
+        enum result r;
+
+        if (!put->state.has_app || body->data == buffer->data) return R_OK;
+        if ((r = dump_buffer_reserve(buffer, body->len + 1, 0)) != R_OK) return r;
+        memcpy(buffer->data, body->data, body->len);
+        body->data = buffer->data;
+        return R_OK;
+}
+
+static enum result put_chunks(struct put *put, struct pass *pass)
+{
+        struct dump_buffer app_body = {0};
+        enum result r;
+
+        while ((r = next_chunk(pass, &put->state.chunk)) == R_OK) {
+                while (r == R_OK && put->state.chunk.rest.len > 0)
+                        r = update(put, put_records);
+                if (r == R_OK) r = keep_app_body(put, &app_body);
+                if (r != R_OK) break;
+        }
+        put->is_end = r == R_ABSENT;
+        if (put->is_end) r = update(put, put_records);
+        free(app_body.data);
+        return r;
+}
+
+static enum result put_dump(struct restore_owner *restore, const struct identity *identity)
+{
+        struct put put = {.restore = restore, .identity = identity, .state.counts = restore->counts};
+        struct pass pass;
+        enum result r;
+
+        if ((r = open_pass(restore, &pass)) != R_OK) return r;
+        r = update(&put, put_begin);
+        if (r == R_OK) r = put_chunks(&put, &pass);
+        if (r == R_OK && put.is_new && !restore->is_dry) r = update(&put, put_identity);
+        dump_reader_close(pass.reader);
+        restore->counts = put.state.counts;
+        return r;
+}
+
+/* ---- From outside ---- */
+
+static enum result run_held(struct restore_owner *restore)
+{
+        struct identity *identity = calloc(1, sizeof *identity);
+        struct arena kept;
+        enum result r;
+
+        if (identity == NULL) return R_NO_MEMORY;
+        arena_init(&kept, NULL, IDENTITY_ARENA_MAX);
+        r = check_dump(restore, identity, &kept);
+        if (r == R_OK) r = put_dump(restore, identity);
+        arena_fini(&kept);
+        free(identity);
+        return r;
+}
+
+enum result restore_owner_run(struct restore_owner *restore)
+{
+        enum result r;
+
+        fault_clear(&restore->fault);
+        restore->counts = (struct restore_owner_counts){0};
+        if (restore->owner.kind != restore->as.kind)
+                return fault_set(&restore->fault, R_BAD_ARGUMENT, "A user can only become a user, a team a team.");
+        if ((r = hold_take(restore->store, restore->as)) != R_OK)
+                return fault_set(&restore->fault, r, "Another restore is under way; try again when it is done.");
+        r = run_held(restore);
+        hold_release(restore->store);
+        return r;
+}

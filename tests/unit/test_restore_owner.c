@@ -1,0 +1,843 @@
+/* One owner out of a dump, into a store that is in use. */
+#include "engine/restore_owner.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <allod/v1/admin.pb-c.h>
+
+#include "engine/admin.h"
+#include "engine/etag.h"
+#include "engine/hold.h"
+#include "engine/job.h"
+#include "engine/message.h"
+#include "engine/purge.h"
+#include "engine/scope.h"
+#include "engine/txn_private.h"
+#include "engine/verify.h"
+#include "tests/lib/dumps.h"
+#include "tests/lib/heap.h"
+#include "tests/lib/tenants.h"
+#include "tests/lib/test.h"
+
+WORLD_METHOD(admin_delete_user, true);
+WORLD_METHOD(admin_delete_team, true);
+WORLD_METHOD(admin_revoke_key, true);
+WORLD_METHOD(job_cancel, true);
+
+#define CANARY "canary-of-bob"
+
+/* More than a transaction puts, and more rows than one purges. */
+#define JOBS_MANY 260
+
+static struct id apps[3];
+
+/* ---- The ground ---- */
+
+static void cancel_job(const struct credential *who, const char *app, const char *id)
+{
+        Allod__V1__CancelJobRequest request = ALLOD__V1__CANCEL_JOB_REQUEST__INIT;
+
+        request.app_id = (char *)app;
+        request.id = (char *)id;
+        assert_int_equal(world_call(&world, &method_job_cancel, who, &request), R_OK);
+}
+
+/* Three apps of `who` with two jobs each, one of them canceled; the middle one gets `more`. */
+static void fill(const struct credential *who, unsigned more)
+{
+        size_t i;
+
+        for (i = 0; i < 3; i++) {
+                apps[i] = create_app(who);
+                assert_int_equal(run_job(who, apps[i].text, "{\"word\":\"" CANARY "\"}"), R_OK);
+                assert_int_equal(run_job(who, apps[i].text, "{\"n\":2}"), R_OK);
+                cancel_job(who, apps[i].text, created_id().text);
+        }
+        while (more-- > 0)
+                assert_int_equal(run_job(who, apps[1].text, "{\"n\":3}"), R_OK);
+}
+
+static struct owner user_of(const struct person *person)
+{
+        return (struct owner){OWNER_USER, person->id};
+}
+
+static struct owner team_of_ann(void)
+{
+        return (struct owner){OWNER_TEAM, ann_in_team.team};
+}
+
+static struct owner new_id(enum owner_kind kind)
+{
+        return (struct owner){kind, uuid_v7(store_time_ms(world.store))};
+}
+
+static void delete_user(const struct person *person)
+{
+        Allod__V1__DeleteUserRequest request = ALLOD__V1__DELETE_USER_REQUEST__INIT;
+
+        request.id = (char *)person->text;
+        assert_int_equal(world_call(&world, &method_admin_delete_user, &world.admin, &request), R_OK);
+}
+
+static void delete_team(void)
+{
+        Allod__V1__AdminDeleteTeamRequest request = ALLOD__V1__ADMIN_DELETE_TEAM_REQUEST__INIT;
+        char id[UUID_TEXT_LEN + 1];
+
+        uuid_format(ann_in_team.team, id);
+        request.id = id;
+        assert_int_equal(world_call(&world, &method_admin_delete_team, &world.admin, &request), R_OK);
+}
+
+/* The app's name becomes another one. */
+static void rename_app(const struct credential *who, const char *id, const char *name)
+{
+        Allod__V1__App app = ALLOD__V1__APP__INIT;
+
+        app.name = (char *)name;
+        assert_int_equal(update_app(who, id, &app, MASK("name")), R_OK);
+}
+
+static void assert_name(const struct credential *who, const char *id, const char *name)
+{
+        assert_int_equal(get_app(who, id), R_OK);
+        assert_string_equal(replied_app()->name, name);
+}
+
+/* ---- Dumps ---- */
+
+static enum result run_in_view(txn_fn *run, void *arg)
+{
+        struct fault fault;
+        struct arena arena;
+        struct txn_input input = {.arena = &arena, .fault = &fault};
+        enum result r;
+
+        arena_init(&arena, NULL, (size_t)64 << 20);
+        view_expire(world.view);
+        r = view_run(world.view, &input, run, arg);
+        arena_fini(&arena);
+        return r;
+}
+
+static struct memory dump_of(struct owner owner)
+{
+        struct memory memory = {0};
+        struct dump_run run = {.owners = &owner, .owner_count = 1, .write = memory_write, .context = &memory};
+
+        assert_int_equal(run_in_view(dump_store, &run), R_OK);
+        return memory;
+}
+
+static int file_of(const struct memory *memory)
+{
+        char path[] = "/tmp/allod-test-XXXXXX";
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(write(fd, memory->data, memory->len), memory->len);
+        return fd;
+}
+
+static struct restore_owner restored;
+
+static enum result restore_as(const struct memory *memory, struct owner owner, struct owner as,
+                              enum restore_conflict on_conflict)
+{
+        enum result r;
+
+        restored.store = world.store;
+        restored.admin = &world.admin;
+        restored.owner = owner;
+        restored.as = as;
+        restored.on_conflict = on_conflict;
+        restored.fd = file_of(memory);
+        r = restore_owner_run(&restored);
+        assert_int_equal(close(restored.fd), 0);
+        assert_false(hold_is_on(world.store, as));
+        return r;
+}
+
+static enum result restore(const struct memory *memory, struct owner owner, enum restore_conflict on_conflict)
+{
+        return restore_as(memory, owner, owner, on_conflict);
+}
+
+/* ---- What must hold ---- */
+
+static void print_sentence(void *context, const char *sentence)
+{
+        (void)context;
+        print_message("%s\n", sentence);
+}
+
+static void assert_fits_together(void)
+{
+        struct verify verify = {.found_cb = print_sentence};
+
+        assert_int_equal(run_in_view(verify_run, &verify), R_OK);
+        assert_int_equal(verify.found_count, 0);
+}
+
+/* All rows below an owner's prefix, or all but those and the looks into them. */
+struct rows {
+        struct owner owner;
+        bool is_rest;
+        uint64_t count, sum;
+};
+
+static uint64_t sum_of(uint64_t sum, struct bytes bytes)
+{
+        for (size_t i = 0; i < bytes.len; i++)
+                sum = (sum ^ bytes.data[i]) * UINT64_C(0x100000001b3);
+        return sum;
+}
+
+static enum result read_rows(struct txn *txn, void *arg)
+{
+        static const enum backend_table tables[] = {TABLE_RECORDS, TABLE_APIKEYS};
+        struct rows *rows = arg;
+        struct bytes key, value;
+        struct key prefix;
+        enum result r;
+
+        key_owner(rows->owner, &prefix);
+        for (size_t i = 0; i < 2; i++) {
+                struct backend_cursor cursor;
+
+                assert_int_equal(backend_cursor_open(txn->backend, tables[i], &cursor), R_OK);
+                r = backend_seek(&cursor, bytes_of("", 1), &key, &value);
+                for (; r == R_OK; r = backend_next(&cursor, &key, &value)) {
+                        bool is_own = i == 0 ? bytes_start_with(key, key_bytes(&prefix))
+                                             : memmem(value.data, value.len, rows->owner.id.bytes, UUID_SIZE) != NULL;
+
+                        if (is_own == rows->is_rest) continue;
+                        rows->count++;
+                        rows->sum = sum_of(sum_of(rows->sum, key), value);
+                }
+                backend_cursor_close(&cursor);
+        }
+        return R_OK;
+}
+
+static struct rows rows_of(struct owner owner)
+{
+        struct rows rows = {.owner = owner};
+
+        assert_int_equal(run_in_view(read_rows, &rows), R_OK);
+        return rows;
+}
+
+static struct rows rows_of_others(struct owner owner)
+{
+        struct rows rows = {.owner = owner, .is_rest = true};
+
+        assert_int_equal(run_in_view(read_rows, &rows), R_OK);
+        return rows;
+}
+
+static void assert_same_rows(struct rows before, struct rows after)
+{
+        assert_int_equal(before.count, after.count);
+        assert_true(before.sum == after.sum);
+}
+
+/* Names and bodies of the apps and all that is under them, as dumped. */
+static uint64_t sum_of_apps(const struct memory *memory)
+{
+        struct memory copy = *memory;
+        struct dump_reader *reader;
+        struct dump_header header;
+        struct dump_chunk chunk;
+        struct dump_record record;
+        uint64_t sum = 0;
+
+        copy.at = 0;
+        assert_int_equal(dump_reader_open(memory_read, &copy, &reader), R_OK);
+        assert_int_equal(dump_reader_header(reader, &header), R_OK);
+        while (dump_reader_next(reader, &chunk) == R_OK) {
+                while (dump_chunk_next(&chunk, &record)) {
+                        if (!row_kind_is_under_app(record.row.kind)) continue;
+                        sum = sum_of(sum, bytes_of(&record.row.app, UUID_SIZE));
+                        sum = sum_of(sum_of(sum, bytes_of(&record.row.id, UUID_SIZE)), record.body);
+                }
+        }
+        dump_reader_close(reader);
+        return sum;
+}
+
+static void assert_same_apps(const struct memory *memory, struct owner owner)
+{
+        struct memory now = dump_of(owner);
+
+        assert_true(sum_of_apps(memory) == sum_of_apps(&now));
+        memory_free(&now);
+}
+
+static bool owner_exists(struct owner owner)
+{
+        struct memory memory = {0};
+        struct dump_run run = {.owners = &owner, .owner_count = 1, .write = memory_write, .context = &memory};
+        enum result r = run_in_view(dump_store, &run);
+
+        memory_free(&memory);
+        assert_true(r == R_OK || r == R_ABSENT);
+        return r == R_OK;
+}
+
+/* ---- Tests ---- */
+
+/* A user who was deleted comes back whole, key included, with new revisions and so with new etags; nobody else's row
+ * changes. */
+static void test_comes_back(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct memory memory;
+        struct rows others;
+        char etag[ETAG_SIZE];
+
+        (void)state;
+        fill(&bob.who, JOBS_MANY);
+        memory = dump_of(owner);
+        assert_int_equal(get_app(&bob.who, apps[1].text), R_OK);
+        snprintf(etag, sizeof etag, "%s", replied_app()->etag);
+        delete_user(&bob);
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_WRONG_STATE);
+        world_purge(&world);
+        others = rows_of_others(owner);
+
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_OK);
+        assert_true(restored.counts.is_new);
+        assert_int_equal(restored.counts.apps, 3);
+        assert_int_equal(restored.counts.jobs, 6 + JOBS_MANY);
+        assert_int_equal(restored.counts.keys, 1);
+        assert_int_equal(restored.counts.keys_dropped, 0);
+        assert_same_rows(others, rows_of_others(owner));
+        assert_same_apps(&memory, owner);
+        assert_fits_together();
+        assert_int_equal(get_app(&bob.who, apps[1].text), R_OK);
+        assert_string_not_equal(replied_app()->etag, etag);
+        assert_int_equal(replied_app()->jobs->in_queue, 1 + JOBS_MANY);
+        assert_int_equal(get_app(&ann.who, apps[1].text), R_ABSENT);
+        assert_int_equal(delete_app(&bob.who, apps[1].text, etag), R_STALE);
+        rename_app(&bob.who, apps[1].text, "Another");
+        world_purge(&world);
+        assert_fits_together();
+        memory_free(&memory);
+}
+
+/* Under another id: the apps are there, the keys stay with the old owner, who hears of it. Each sees the own ones. */
+static void test_another_id(void **state)
+{
+        struct owner owner = user_of(&bob), as = new_id(OWNER_USER);
+        struct memory memory;
+        struct rows before;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(owner);
+        before = rows_of(owner);
+        assert_int_equal(restore_as(&memory, owner, as, RESTORE_FAIL), R_OK);
+        assert_int_equal(restored.counts.apps, 3);
+        assert_int_equal(restored.counts.keys, 0);
+        assert_int_equal(restored.counts.keys_dropped, 1);
+        assert_same_apps(&memory, as);
+        assert_same_apps(&memory, owner);
+        assert_fits_together();
+        assert_int_equal(rows_of(owner).count, before.count + 2); /* two looks */
+        assert_int_equal(restore_as(&memory, owner, as, RESTORE_FAIL), R_EXISTS);
+        assert_int_equal(restore_as(&memory, owner, team_of_ann(), RESTORE_FAIL), R_BAD_ARGUMENT);
+        memory_free(&memory);
+}
+
+/* A digest that the store has is never taken over: not back from whom it went to, and it is said. */
+static void test_keys_stay(void **state)
+{
+        struct owner owner = user_of(&bob), as = new_id(OWNER_USER);
+        struct memory memory;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(owner);
+        delete_user(&bob);
+        world_purge(&world);
+        assert_int_equal(restore_as(&memory, owner, as, RESTORE_FAIL), R_OK);
+        assert_int_equal(restored.counts.keys, 1);
+
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_EXISTS);
+        assert_non_null(strstr(restored.fault.text, "keys"));
+        assert_false(owner_exists(owner));
+        assert_int_equal(restore(&memory, owner, RESTORE_SKIP), R_OK);
+        assert_int_equal(restored.counts.keys, 0);
+        assert_int_equal(restored.counts.keys_dropped, 1);
+        rename_app(&bob.who, apps[0].text, "By the key's owner");
+        assert_same_apps(&memory, owner);
+        assert_fits_together();
+        memory_free(&memory);
+}
+
+/* An owner who is there: what is there stays or is made anew as a whole, what is not comes, what came since stays; and
+ * who may do what is not touched. */
+static void test_there(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct rows others;
+        struct memory memory;
+        struct id since;
+
+        (void)state;
+        fill(&bob.who, JOBS_MANY);
+        memory = dump_of(owner);
+        rename_app(&bob.who, apps[0].text, "Since");
+        assert_int_equal(run_job(&bob.who, apps[1].text, "{\"since\":1}"), R_OK);
+        assert_int_equal(delete_app(&bob.who, apps[2].text, ""), R_OK);
+        since = create_app(&bob.who);
+        others = rows_of_others(owner);
+
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_EXISTS);
+        assert_int_equal(get_app(&bob.who, apps[2].text), R_ABSENT);
+
+        assert_int_equal(restore(&memory, owner, RESTORE_SKIP), R_OK);
+        assert_false(restored.counts.is_new);
+        assert_int_equal(restored.counts.apps, 1);
+        assert_int_equal(restored.counts.apps_kept, 2);
+        assert_int_equal(restored.counts.jobs, 2);
+        assert_int_equal(restored.counts.keys_dropped, 1);
+        assert_name(&bob.who, apps[0].text, "Since");
+        assert_name(&bob.who, apps[2].text, "An app");
+        assert_int_equal(replied_app()->jobs->in_queue, 1);
+        assert_fits_together();
+
+        assert_int_equal(restore(&memory, owner, RESTORE_REPLACE), R_OK);
+        assert_int_equal(restored.counts.apps, 3);
+        assert_int_equal(restored.counts.apps_replaced, 3);
+        assert_int_equal(restored.counts.jobs, 6 + JOBS_MANY);
+        assert_name(&bob.who, apps[0].text, "An app");
+        assert_int_equal(get_app(&bob.who, apps[1].text), R_OK);
+        assert_int_equal(replied_app()->jobs->in_queue, 1 + JOBS_MANY);
+        assert_int_equal(get_app(&bob.who, since.text), R_OK);
+        assert_same_rows(others, rows_of_others(owner));
+        assert_fits_together();
+        assert_int_equal(delete_app(&bob.who, since.text, ""), R_OK);
+        assert_same_apps(&memory, owner);
+        world_purge(&world);
+        assert_fits_together();
+        memory_free(&memory);
+}
+
+/* A key that was revoked since the dump stays revoked, in whatever way its owner's apps are restored. */
+static void test_revoked_stays(void **state)
+{
+        Allod__V1__AdminRevokeKeyRequest request = ALLOD__V1__ADMIN_REVOKE_KEY_REQUEST__INIT;
+        struct memory memory;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(user_of(&bob));
+        request.user_id = bob.text;
+        request.id = bob.key_text;
+        assert_int_equal(world_call(&world, &method_admin_revoke_key, &world.admin, &request), R_OK);
+        assert_int_equal(restore(&memory, user_of(&bob), RESTORE_REPLACE), R_OK);
+        assert_int_equal(get_app(&bob.who, apps[0].text), R_UNAUTHENTICATED);
+        memory_free(&memory);
+}
+
+/* A team comes back with those members who are users still, both ends of each pair and the counts with them; without an
+ * OWNER it does not. */
+static void test_team(void **state)
+{
+        struct owner owner = team_of_ann();
+        struct memory memory, of_ann;
+
+        (void)state;
+        fill(&ann_in_team, 0);
+        memory = dump_of(owner);
+        of_ann = dump_of(user_of(&ann));
+        delete_team();
+        delete_user(&cleo);
+        world_purge(&world);
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_OK);
+        assert_int_equal(restored.counts.members, 1);
+        assert_int_equal(restored.counts.members_dropped, 1);
+        assert_int_equal(get_app(&ann_in_team, apps[0].text), R_OK);
+        assert_int_equal(get_app(&cleo_in_team, apps[0].text), R_UNAUTHENTICATED);
+        assert_int_equal(get_app(&bob_in_team, apps[0].text), R_NOT_MEMBER);
+        assert_int_equal(get_app(&bob.who, apps[0].text), R_ABSENT);
+        world_check(&world);
+        assert_fits_together();
+
+        delete_team();
+        delete_user(&ann);
+        world_purge(&world);
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_WRONG_STATE);
+        assert_false(owner_exists(owner));
+        assert_int_equal(restore(&of_ann, user_of(&ann), RESTORE_FAIL), R_OK);
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_OK);
+        assert_int_equal(get_app(&ann_in_team, apps[0].text), R_OK);
+        assert_fits_together();
+        memory_free(&memory);
+        memory_free(&of_ann);
+}
+
+/* A dry run counts what the run then does, and writes nothing but that somebody looked. */
+static void test_dry(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct restore_owner_counts dry;
+        struct memory memory;
+        uint64_t records;
+
+        (void)state;
+        fill(&bob.who, 3);
+        memory = dump_of(owner);
+        rename_app(&bob.who, apps[0].text, "Since");
+        assert_int_equal(delete_app(&bob.who, apps[2].text, ""), R_OK);
+        world_purge(&world);
+        for (enum restore_conflict on_conflict = RESTORE_FAIL; on_conflict <= RESTORE_REPLACE; on_conflict++) {
+                struct owner as = on_conflict == RESTORE_FAIL ? new_id(OWNER_USER) : owner;
+
+                records = count_records();
+                restored.is_dry = true;
+                assert_int_equal(restore_as(&memory, owner, as, on_conflict), R_OK);
+                dry = restored.counts;
+                restored.is_dry = false;
+                assert_int_equal(count_records(), records + 1);
+                assert_name(&bob.who, apps[0].text, "Since");
+                assert_int_equal(restore_as(&memory, owner, as, on_conflict), R_OK);
+                assert_memory_equal(&dry, &restored.counts, sizeof dry);
+        }
+        memory_free(&memory);
+}
+
+/* A dump with anything wrong in it, or of somebody else, or of somebody else too, changes nothing. */
+static void test_refused(void **state)
+{
+        struct owner owner = user_of(&bob), both[] = {user_of(&ann), user_of(&bob)};
+        struct memory memory, many = {0};
+        struct dump_run run = {.owners = both, .owner_count = 2, .write = memory_write, .context = &many};
+        struct rows before, others;
+        size_t i, len;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(owner);
+        assert_int_equal(run_in_view(dump_store, &run), R_OK);
+        before = rows_of(owner);
+        others = rows_of_others(owner);
+        assert_int_equal(restore(&many, owner, RESTORE_REPLACE), R_BAD_ARGUMENT);
+        assert_int_equal(restore_as(&memory, user_of(&ann), owner, RESTORE_REPLACE), R_BAD_ARGUMENT);
+        assert_non_null(strstr(restored.fault.text, "alone"));
+        len = memory.len;
+        for (i = 0; i < len; i += len / 40) {
+                memory.data[i] ^= 0x10;
+                assert_int_equal(restore(&memory, owner, RESTORE_REPLACE), R_BAD_ARGUMENT);
+                memory.data[i] ^= 0x10;
+                memory.len = i;
+                assert_int_equal(restore(&memory, owner, RESTORE_REPLACE), R_BAD_ARGUMENT);
+                memory.len = len;
+        }
+        assert_same_rows(before, rows_of(owner));
+        assert_same_rows(others, rows_of_others(owner));
+        world.admin.plane = PLANE_PUBLIC;
+        assert_int_equal(restore(&memory, owner, RESTORE_REPLACE), R_UNAUTHENTICATED);
+        world.admin.plane = PLANE_ADMIN;
+        assert_same_rows(before, rows_of(owner));
+        memory_free(&memory);
+        memory_free(&many);
+}
+
+struct forged {
+        struct row row;
+        struct bytes body;
+};
+
+/* A dump of bob that holds `rows` and a profile, which no store would give. */
+static struct memory forge(const struct forged *rows, size_t count)
+{
+        const struct dump_header header = {.time_ms = 1};
+        const struct row profile = {.kind = ROW_PROFILE};
+        struct memory memory = {0};
+        struct dump_writer *writer;
+        bool has_profile = false;
+
+        assert_int_equal(dump_writer_open(&header, memory_write, &memory, &writer), R_OK);
+        assert_int_equal(dump_writer_owner(writer, user_of(&bob)), R_OK);
+        for (size_t i = 0; i < count; i++) {
+                const struct record record = {1, rows[i].body};
+
+                has_profile |= rows[i].row.kind == ROW_PROFILE;
+                assert_int_equal(dump_writer_record(writer, &rows[i].row, &record), R_OK);
+        }
+        if (!has_profile) assert_int_equal(dump_writer_record(writer, &profile, &(struct record){1, {0}}), R_OK);
+        assert_int_equal(dump_writer_finish(writer), R_OK);
+        dump_writer_close(writer);
+        return memory;
+}
+
+/* Rows that make no sense are refused before anything is put: not an app without a name, not a member of a user, a key
+ * without a digest, a job without its input. */
+static void test_senseless(void **state)
+{
+        const struct uuid app = {{1}}, id = {{2}};
+        const struct bytes name = bytes_of("\x12\x01x", 3), input = bytes_of("\x22\x02{}", 4),
+                           status = bytes_of("\x18\x01", 2), odd = bytes_of("\xff", 1);
+        const struct forged named = {{.kind = ROW_APP, .app = app}, name};
+        const struct forged cases[][3] = {
+                {{{.kind = ROW_APP, .app = app}, {0}}},
+                {{{.kind = ROW_APP, .app = app}, odd}},
+                {{{.kind = ROW_KEY, .id = id}, {0}}},
+                {{{.kind = ROW_MEMBER, .id = id}, {0}}},
+                {{{.kind = ROW_INVITATION, .id = id}, {0}}},
+                {{{.kind = ROW_PROFILE}, odd}},
+                {named, {{.kind = ROW_JOB_INPUT, .app = app, .id = id}, {0}}},
+                {named, {{.kind = ROW_JOB_INPUT, .app = app, .id = id}, input}},
+                {named, {{.kind = ROW_JOB, .app = app, .id = id}, status}},
+                {named,
+                 {{.kind = ROW_JOB_INPUT, .app = app, .id = id}, input},
+                 {{.kind = ROW_JOB, .app = app, .id = app}, status}},
+                {named,
+                 {{.kind = ROW_JOB_INPUT, .app = app, .id = id}, input},
+                 {{.kind = ROW_JOB, .app = app, .id = id}, {0}}},
+        };
+        struct rows before, others;
+
+        (void)state;
+        before = rows_of(user_of(&bob));
+        others = rows_of_others(user_of(&bob));
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                size_t count = cases[i][1].row.kind == ROW_PROFILE ? 1 : cases[i][2].row.kind == ROW_PROFILE ? 2 : 3;
+                struct memory memory = forge(cases[i], count);
+
+                assert_int_equal(restore(&memory, user_of(&bob), RESTORE_REPLACE), R_BAD_ARGUMENT);
+                assert_true(restored.fault.text[0] != '\0');
+                memory_free(&memory);
+        }
+        assert_same_rows(before, rows_of(user_of(&bob)));
+        assert_same_rows(others, rows_of_others(user_of(&bob)));
+}
+
+/* A result without a job is found only when its turn comes: then nothing is left of an owner who was not there. */
+static void test_stray_result(void **state)
+{
+        const struct uuid app = {{1}}, id = {{2}};
+        const struct forged rows[] = {
+                {{.kind = ROW_APP, .app = app}, bytes_of("\x12\x01x", 3)},
+                {{.kind = ROW_JOB_RESULT, .app = app, .id = id}, bytes_of("\x2a\x02{}", 4)},
+        };
+        struct memory memory = forge(rows, 2);
+        struct owner as = new_id(OWNER_USER);
+
+        (void)state;
+        assert_int_equal(restore_as(&memory, user_of(&bob), as, RESTORE_FAIL), R_BAD_ARGUMENT);
+        assert_false(owner_exists(as));
+        assert_fits_together();
+        world_purge(&world);
+        assert_int_equal(rows_of(as).count, 0);
+        memory_free(&memory);
+}
+
+/* ---- Ends before the end ---- */
+
+static unsigned stop_at; /* the nth time that somebody asks */
+
+static bool stop_now(void *context)
+{
+        (void)context;
+        return stop_at > 0 && --stop_at == 0;
+}
+
+/* Stopped at every place where it can be: an owner who was not there is there whole or not at all, and then is purged;
+ * of one who is, each app likewise. What is there always fits together. */
+static void test_stopped(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct memory memory;
+        enum result r = R_CANCELED;
+
+        (void)state;
+        fill(&bob.who, JOBS_MANY);
+        memory = dump_of(owner);
+        restored.is_stopped = stop_now;
+        for (unsigned n = 1; r != R_OK; n++) {
+                struct owner as = new_id(OWNER_USER);
+
+                stop_at = n;
+                r = restore_as(&memory, owner, as, RESTORE_FAIL);
+                assert_true(r == R_OK || r == R_CANCELED);
+                assert_int_equal(owner_exists(as), r == R_OK);
+                assert_fits_together();
+                world_purge(&world);
+                assert_fits_together();
+                if (r != R_OK) assert_int_equal(rows_of(as).count, 0);
+        }
+        r = R_CANCELED;
+        for (unsigned n = 1; r != R_OK; n++) {
+                stop_at = n;
+                r = restore(&memory, owner, RESTORE_REPLACE);
+                assert_true(r == R_OK || r == R_CANCELED);
+                assert_fits_together();
+                for (size_t i = 0; i < 3; i++) {
+                        if (get_app(&bob.who, apps[i].text) == R_OK)
+                                assert_int_equal(replied_app()->jobs->in_queue, i == 1 ? 1 + JOBS_MANY : 1);
+                }
+                if (n % 2 == 0) world_purge(&world);
+                assert_fits_together();
+        }
+        restored.is_stopped = NULL;
+        assert_same_apps(&memory, owner);
+        memory_free(&memory);
+}
+
+/* The owner is deleted while the restore goes on: it gives up, and the purge takes all. */
+static bool delete_bob(void *context)
+{
+        unsigned *asked = context;
+
+        if (++*asked == 4) delete_user(&bob);
+        return false;
+}
+
+static void test_deleted_meanwhile(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct memory memory;
+        unsigned asked = 0;
+
+        (void)state;
+        fill(&bob.who, JOBS_MANY);
+        memory = dump_of(owner);
+        restored.is_stopped = delete_bob;
+        restored.context = &asked;
+        assert_int_equal(restore(&memory, owner, RESTORE_REPLACE), R_WRONG_STATE);
+        restored.is_stopped = NULL;
+        assert_non_null(strstr(restored.fault.text, "deleted meanwhile"));
+        assert_fits_together();
+        world_purge(&world);
+        assert_int_equal(rows_of(owner).count, 0);
+        memory_free(&memory);
+}
+
+/* While one is under way there is no other; and the purge goes on with everybody else's. */
+static bool try_another(void *context)
+{
+        const struct memory *memory = context;
+        struct restore_owner other = restored;
+
+        other.is_stopped = NULL;
+        other.as = new_id(OWNER_USER);
+        other.fd = file_of(memory);
+        assert_int_equal(restore_owner_run(&other), R_EXHAUSTED);
+        close(other.fd);
+        return false;
+}
+
+static void test_one_at_a_time(void **state)
+{
+        struct memory memory;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(user_of(&bob));
+        restored.is_stopped = try_another;
+        restored.context = &memory;
+        assert_int_equal(restore_as(&memory, user_of(&bob), new_id(OWNER_USER), RESTORE_FAIL), R_OK);
+        restored.is_stopped = NULL;
+        memory_free(&memory);
+}
+
+/* The purge passes by an owner who is held, and takes those before and behind. */
+static enum result list_and_purge(struct txn *txn, void *arg)
+{
+        const struct owner *owners = arg;
+        const struct scope *scope;
+        struct purge_step step;
+        enum result r;
+
+        for (size_t i = 0; i < 3; i++) {
+                if ((r = scope_admin(txn, &world.admin, owners[i], "", &scope)) != R_OK) return r;
+                if ((r = scope_purge_owner(scope)) != R_OK) return r;
+        }
+        for (size_t i = 0; i < 2; i++) {
+                assert_int_equal(purge_run(txn, &step), R_OK);
+                assert_int_equal(step.has_more, i == 0);
+        }
+        assert_true(step.is_held);
+        assert_int_equal(purge_run(txn, &step), R_OK);
+        assert_true(step.is_held && !step.has_more);
+        return R_OK;
+}
+
+static void test_purge_passes_by(void **state)
+{
+        struct owner owners[3];
+
+        (void)state;
+        for (size_t i = 0; i < 3; i++)
+                owners[i] = new_id(OWNER_USER);
+        assert_int_equal(hold_take(world.store, owners[1]), R_OK);
+        assert_int_equal(hold_take(world.store, owners[0]), R_EXHAUSTED);
+        tenants_write(list_and_purge, owners);
+        hold_release(world.store);
+        world_purge(&world);
+}
+
+/* Each allocation failing: an error, nothing half done, and then it goes. */
+static void test_no_memory(void **state)
+{
+        struct owner owner = user_of(&bob);
+        struct memory memory;
+        unsigned long count;
+        enum result r = R_NO_MEMORY;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(owner);
+        for (unsigned long n = 1; r != R_OK; n++) {
+                struct owner as = new_id(OWNER_USER);
+
+                heap_fail_at(n);
+                r = restore_as(&memory, owner, as, RESTORE_FAIL);
+                count = heap_count();
+                heap_fail_at(0);
+                if (count < n) break;
+                assert_true(r != R_DEFECT);
+                assert_int_equal(owner_exists(as), r == R_OK);
+                world_purge(&world);
+                r = R_NO_MEMORY;
+        }
+        assert_int_equal(r, R_OK);
+        assert_fits_together();
+        r = R_NO_MEMORY;
+        for (unsigned long n = 1; r != R_OK; n++) {
+                heap_fail_at(n);
+                r = restore(&memory, owner, RESTORE_REPLACE);
+                count = heap_count();
+                heap_fail_at(0);
+                if (count < n) break;
+                assert_true(r != R_DEFECT);
+                r = R_NO_MEMORY;
+        }
+        assert_int_equal(r, R_OK);
+        assert_fits_together();
+        assert_same_apps(&memory, owner);
+        memory_free(&memory);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tenants_set_up, tenants_tear_down)
+                TEST(test_comes_back),    TEST(test_another_id),      TEST(test_keys_stay),
+                TEST(test_there),         TEST(test_revoked_stays),   TEST(test_team),
+                TEST(test_dry),           TEST(test_refused),         TEST(test_senseless),
+                TEST(test_stray_result),  TEST(test_stopped),         TEST(test_deleted_meanwhile),
+                TEST(test_one_at_a_time), TEST(test_purge_passes_by), TEST(test_no_memory),
+#undef TEST
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
