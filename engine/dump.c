@@ -126,7 +126,7 @@ enum result dump_store(struct txn *txn, void *arg)
         struct dump_writer *writer;
         enum result r;
 
-        if ((r = dump_writer_open(&header, run->write, run->context, &writer)) != R_OK) return r;
+        if ((r = dump_writer_open_sealed(&header, run->key, run->write, run->context, &writer)) != R_OK) return r;
         r = run->owner_count > 0 ? dump_some(txn, run, writer) : dump_all(txn, run, writer);
         if (r == R_OK) r = dump_writer_finish(writer);
         if (r == R_OK) {

@@ -7,8 +7,9 @@
  * its first byte to its last, by machines that hold one chunk of it at a time.
  *
  *      89 41 4c 4c 4f 44 0d 0a                 magic: spoilt by whatever changes line ends or drops the eighth bit
- *      frame 0                                 'H': store.v1.DumpHeader
- *      frame 1 ..                              'C': chunks, one owner's after another, owners in the order of keys
+ *      (frame 0                                'K': store.v1.DumpKey; only if all that follows is sealed)
+ *      frame 0, or 1                           'H': store.v1.DumpHeader
+ *      after it                                'C': chunks, one owner's after another, owners in the order of keys
  *                                              'I': after each DUMP_INDEX_OWNERS owners and after the last, their index
  *      last frame                              'T': store.v1.DumpTrailer
  *      00 00 00 00 00 01 9d 3e                 where the last frame starts
@@ -23,9 +24,16 @@
  *      |   flags: 1, the payload is one zstd frame (RFC 8878)
  *      kind
  *
- * The SHA-256 covers the 40 bytes before it, the header frame's own SHA-256 (zeros in frame 0), and the payload as it
- * lies there. So a frame of another dump, or in another place, is as broken as a flipped bit. It finds accidents; who
+ * The SHA-256 covers the 40 bytes before it, the SHA-256 of frame 0 (zeros in frame 0), and the payload as it lies
+ * there. So a frame of another dump, or in another place, is as broken as a flipped bit. It finds accidents; who
  * can write to the file can also write hashes.
+ *
+ * In an encrypted dump every payload but frame 0's is sealed after it was compressed: AES-256-GCM's ciphertext, then its
+ * tag of 16 bytes, which the payload length counts (dump_key.h has the keys and nonces). Bound to it, as additional
+ * data, are the 40 bytes before the SHA-256, and the SHA-256 of frame 0. The head's owner is masked. So what shows
+ * without the key is how many frames there are and how long each is, before and after compression; and since the
+ * SHA-256 is of what lies there, it says nothing of what is sealed. Here who writes to the file cannot forge: but what
+ * a whole older dump with the same key is, no dump can tell.
  *
  * The content of a chunk is records of one owner in the order of keys:
  *
@@ -62,7 +70,7 @@
 #include "engine/result.h"
 #include "engine/sha256.h"
 
-#define DUMP_FORMAT_VERSION 1
+#define DUMP_FORMAT_VERSION 2
 
 #define DUMP_MAGIC_SIZE 8
 #define DUMP_HEAD_SIZE  72
@@ -109,14 +117,16 @@ struct dump_record {
 /* ---- Dumping a store ---- */
 
 struct txn;
+struct dump_key;
 
 /* Takes all of `data` or fails: R_IO, or whatever the caller wants to hear back. */
 typedef enum result dump_write_fn(void *context, struct bytes data);
 
 struct dump_run {
         /* set by the caller */
-        struct owner *owners; /* only these, which are put in order; */
-        size_t owner_count;   /* 0: all */
+        struct owner *owners;       /* only these, which are put in order; */
+        size_t owner_count;         /* 0: all */
+        const struct dump_key *key; /* NULL: it is not encrypted */
         dump_write_fn *write;
         void *context;
 

@@ -6,6 +6,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "engine/dump_key.h"
 #include "engine/require.h"
 
 /* Where the fields of a head are. */
@@ -21,7 +22,7 @@ enum {
         HEAD_HASH = 40,
 };
 
-_Static_assert(HEAD_HASH + SHA256_SIZE == DUMP_HEAD_SIZE, "the hash ends the head");
+_Static_assert(HEAD_HASH == DUMP_BOUND_SIZE && HEAD_HASH + SHA256_SIZE == DUMP_HEAD_SIZE, "the hash ends the head");
 
 /* The level that is faster than our disks. */
 #define LEVEL 1
@@ -61,11 +62,8 @@ static enum result hash_frame(const uint8_t head[DUMP_HEAD_SIZE], const uint8_t 
         return sha256_of(parts, sizeof parts / sizeof parts[0], out);
 }
 
-enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, struct bytes payload,
-                            uint8_t head[DUMP_HEAD_SIZE])
+void dump_frame_write(const struct dump_frame *frame, uint8_t head[DUMP_HEAD_SIZE])
 {
-        enum result r;
-
         memset(head, 0, DUMP_HEAD_SIZE);
         head[HEAD_KIND] = (uint8_t)frame->kind;
         head[HEAD_FLAGS] = frame->flags;
@@ -73,6 +71,14 @@ enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, 
         dump_write_number(frame->content_len, 4, head + HEAD_CONTENT_LEN);
         dump_write_number(frame->number, 8, head + HEAD_NUMBER);
         memcpy(head + HEAD_OWNER, frame->owner, OWNER_PREFIX_SIZE);
+}
+
+enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, struct bytes payload,
+                            uint8_t head[DUMP_HEAD_SIZE])
+{
+        enum result r;
+
+        dump_frame_write(frame, head);
         if ((r = hash_frame(head, dump_hash, payload, frame->hash)) != R_OK) return r;
         memcpy(head + HEAD_HASH, frame->hash, SHA256_SIZE);
         return R_OK;
@@ -80,7 +86,18 @@ enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, 
 
 static bool is_kind(uint8_t kind)
 {
-        return kind == DUMP_HEADER || kind == DUMP_CHUNK || kind == DUMP_INDEX || kind == DUMP_TRAILER;
+        return kind == DUMP_KEY || kind == DUMP_HEADER || kind == DUMP_CHUNK || kind == DUMP_INDEX ||
+               kind == DUMP_TRAILER;
+}
+
+/* The payload's length as the content's would have it. */
+static bool fits(const struct dump_frame *frame)
+{
+        uint32_t tag_size = frame->flags & DUMP_FLAG_SEALED ? DUMP_TAG_SIZE : 0;
+
+        if (frame->content_len > DUMP_CONTENT_MAX || frame->payload_len < tag_size) return false;
+        if (frame->flags & DUMP_FLAG_ZSTD) return frame->payload_len - tag_size <= frame->content_len;
+        return frame->payload_len - tag_size == frame->content_len;
 }
 
 enum result dump_frame_read(const uint8_t head[DUMP_HEAD_SIZE], struct dump_frame *out)
@@ -93,11 +110,10 @@ enum result dump_frame_read(const uint8_t head[DUMP_HEAD_SIZE], struct dump_fram
                 .number = dump_read_number(head + HEAD_NUMBER, 8),
         };
 
-        if (!is_kind(head[HEAD_KIND]) || (frame.flags & ~DUMP_FLAG_ZSTD) != 0) return R_CORRUPT;
+        if (!is_kind(head[HEAD_KIND]) || (frame.flags & ~(DUMP_FLAG_ZSTD | DUMP_FLAG_SEALED)) != 0) return R_CORRUPT;
         if (dump_read_number(head + HEAD_ZERO, 2) != 0 || dump_read_number(head + HEAD_ZERO_TOO, 2) != 0)
                 return R_CORRUPT;
-        if (frame.content_len > DUMP_CONTENT_MAX || frame.payload_len > frame.content_len) return R_CORRUPT;
-        if (!(frame.flags & DUMP_FLAG_ZSTD) && frame.payload_len != frame.content_len) return R_CORRUPT;
+        if (!fits(&frame)) return R_CORRUPT;
         memcpy(frame.owner, head + HEAD_OWNER, OWNER_PREFIX_SIZE);
         memcpy(frame.hash, head + HEAD_HASH, SHA256_SIZE);
         *out = frame;

@@ -8,13 +8,18 @@
 #include "engine/dump.h"
 
 enum dump_frame_kind {
+        DUMP_KEY = 'K',
         DUMP_HEADER = 'H',
         DUMP_CHUNK = 'C',
         DUMP_INDEX = 'I',
         DUMP_TRAILER = 'T',
 };
 
-#define DUMP_FLAG_ZSTD 1
+#define DUMP_FLAG_ZSTD   1
+#define DUMP_FLAG_SEALED 2
+
+/* Of a head, before its hash. */
+#define DUMP_BOUND_SIZE (DUMP_HEAD_SIZE - SHA256_SIZE)
 
 struct dump_frame {
         enum dump_frame_kind kind;
@@ -22,7 +27,7 @@ struct dump_frame {
         uint32_t payload_len;
         uint32_t content_len;
         uint64_t number;
-        uint8_t owner[OWNER_PREFIX_SIZE]; /* zeros: of no owner */
+        uint8_t owner[OWNER_PREFIX_SIZE]; /* zeros: of no owner; masked where the payload is sealed */
         uint8_t hash[SHA256_SIZE];
 };
 
@@ -40,7 +45,10 @@ extern const uint8_t dump_magic[DUMP_MAGIC_SIZE];
 void dump_write_number(uint64_t number, size_t size, uint8_t *out);
 uint64_t dump_read_number(const uint8_t *data, size_t size);
 
-/* Set frame->hash and write the head. `dump_hash` is the header frame's; NULL for that itself. R_NO_MEMORY. */
+/* All of the head but the hash. */
+void dump_frame_write(const struct dump_frame *frame, uint8_t head[DUMP_HEAD_SIZE]);
+
+/* Set frame->hash and write the head. `dump_hash` is the first frame's; NULL for that itself. R_NO_MEMORY. */
 enum result dump_frame_seal(struct dump_frame *frame, const uint8_t *dump_hash, struct bytes payload,
                             uint8_t head[DUMP_HEAD_SIZE]) MUST_USE;
 

@@ -19,6 +19,7 @@ struct dump_reader {
         /* how far */
         uint64_t number;       /* of the frame that must come next */
         uint64_t frame_offset; /* of the frame being read */
+        bool has_first;        /* the first frame, whose hash is in all others */
         bool has_header;
         bool is_over;    /* all was read */
         bool is_stopped; /* nothing more can be */
@@ -29,6 +30,10 @@ struct dump_reader {
         struct dump_buffer payload, content;
         struct dump_codec codec;
         uint8_t dump_hash[SHA256_SIZE];
+
+        const struct dump_secret *secret; /* NULL: none was given */
+        struct dump_cipher *cipher;       /* NULL: nothing is sealed */
+        struct dump_buffer unsealed;
 
         /* the owner whose chunks come */
         bool has_owner;
@@ -104,26 +109,12 @@ static enum result take(struct dump_reader *reader, uint8_t *data, size_t size)
 static enum result take_payload(struct dump_reader *reader)
 {
         struct dump_frame *frame = &reader->frame;
-        const uint8_t *dump_hash = reader->has_header ? reader->dump_hash : NULL;
+        const uint8_t *dump_hash = reader->has_first ? reader->dump_hash : NULL;
         enum result r;
 
         if ((r = dump_buffer_reserve(&reader->payload, frame->payload_len, 0)) != R_OK) return stop(reader, r);
         if ((r = take(reader, reader->payload.data, frame->payload_len)) != R_OK) return r;
         return dump_frame_check(frame, reader->head, dump_hash, bytes_of(reader->payload.data, frame->payload_len));
-}
-
-/* The content of the frame, whose hash is right. */
-static enum result open_payload(struct dump_reader *reader, struct bytes *content)
-{
-        const struct dump_frame *frame = &reader->frame;
-        struct bytes payload = bytes_of(reader->payload.data, frame->payload_len);
-        enum result r;
-
-        *content = payload;
-        if (!(frame->flags & DUMP_FLAG_ZSTD)) return R_OK;
-        if ((r = dump_buffer_reserve(&reader->content, frame->content_len, 0)) != R_OK) return r;
-        *content = bytes_of(reader->content.data, frame->content_len);
-        return dump_decompress(&reader->codec, payload, reader->content.data, frame->content_len);
 }
 
 static bool is_no_owner(const uint8_t prefix[OWNER_PREFIX_SIZE])
@@ -151,6 +142,48 @@ static const struct owner *named_owner(const struct dump_reader *reader, struct 
         return out;
 }
 
+static enum result found_in_frame(struct dump_reader *reader, const char *text)
+{
+        struct owner owner;
+
+        return found(reader, named_owner(reader, &owner), "%s", text);
+}
+
+/* What was sealed; the payload itself, where nothing is. */
+static enum result unseal(struct dump_reader *reader, struct bytes *payload)
+{
+        const struct dump_frame *frame = &reader->frame;
+        const struct bytes bound[] = {bytes_of(reader->head, DUMP_BOUND_SIZE),
+                                      bytes_of(reader->dump_hash, SHA256_SIZE)};
+        bool is_sealed = reader->cipher != NULL && frame->kind != DUMP_KEY;
+        struct bytes sealed = *payload;
+        enum result r;
+
+        if (is_sealed != ((frame->flags & DUMP_FLAG_SEALED) != 0)) return R_CORRUPT;
+        if (!is_sealed) return R_OK;
+        if ((r = dump_buffer_reserve(&reader->unsealed, sealed.len, 0)) != R_OK) return r;
+        *payload = bytes_of(reader->unsealed.data, sealed.len - DUMP_TAG_SIZE);
+        return dump_cipher_unseal(reader->cipher, frame->number, bound, sealed, reader->unsealed.data);
+}
+
+/* The content of the frame, whose hash is right. */
+static enum result open_payload(struct dump_reader *reader, struct bytes *content)
+{
+        const struct dump_frame *frame = &reader->frame;
+        struct bytes payload = bytes_of(reader->payload.data, frame->payload_len);
+        enum result r;
+
+        r = unseal(reader, &payload);
+        if (r == R_CORRUPT) return found_in_frame(reader, "it does not decrypt");
+        if (r != R_OK) return r;
+        *content = payload;
+        if (!(frame->flags & DUMP_FLAG_ZSTD)) return R_OK;
+        if ((r = dump_buffer_reserve(&reader->content, frame->content_len, 0)) != R_OK) return r;
+        *content = bytes_of(reader->content.data, frame->content_len);
+        r = dump_decompress(&reader->codec, payload, reader->content.data, frame->content_len);
+        return r == R_CORRUPT ? found_in_frame(reader, "it does not decompress") : r;
+}
+
 /* The next frame, checked and opened. */
 static enum result take_frame(struct dump_reader *reader, struct bytes *content)
 {
@@ -163,18 +196,20 @@ static enum result take_frame(struct dump_reader *reader, struct bytes *content)
         if ((r = take(reader, reader->head, DUMP_HEAD_SIZE)) != R_OK) return r;
         if (dump_frame_read(reader->head, frame) != R_OK)
                 return stop(reader, found(reader, current_owner(reader), "no frame of a dump starts here"));
+        if (reader->cipher != NULL &&
+            (r = dump_cipher_mask(reader->cipher, frame->number, frame->owner, OWNER_PREFIX_SIZE)) != R_OK)
+                return stop(reader, r);
         r = take_payload(reader);
         if (reader->is_stopped) return r;
         reader->number = expected + 1;
-        if (r == R_CORRUPT)
-                return found(reader, named_owner(reader, &owner), "the bytes do not have the hash that they should");
+        if (r == R_CORRUPT) return found_in_frame(reader, "the bytes do not have the hash that they should");
         if (r != R_OK) return stop(reader, r);
         reader->number = frame->number + 1;
         if (frame->number != expected)
                 return found(reader, named_owner(reader, &owner),
                              "frame %" PRIu64 " is where frame %" PRIu64 " should be", frame->number, expected);
         r = open_payload(reader, content);
-        if (r == R_CORRUPT) return found(reader, named_owner(reader, &owner), "it does not decompress");
+        if (r == R_CORRUPT) return r;
         if (r != R_OK) return stop(reader, r);
         if (frame->kind != DUMP_CHUNK && !is_no_owner(frame->owner))
                 return found(reader, NULL, "a frame of no owner names one");
@@ -189,6 +224,57 @@ static enum result no_dump(struct dump_reader *reader, const char *text)
         return stop(reader, R_FORMAT);
 }
 
+static enum result unknown_version(struct dump_reader *reader, uint32_t format_version, uint32_t schema_version)
+{
+        (void)found(reader, NULL, "the dump has format %" PRIu32 ".%" PRIu32 "; this program knows format %d.%d",
+                    format_version, schema_version, DUMP_FORMAT_VERSION, RECORD_SCHEMA_VERSION);
+        return stop(reader, R_FORMAT);
+}
+
+static enum result no_access(struct dump_reader *reader, const char *text)
+{
+        (void)found(reader, NULL, "%s", text);
+        return stop(reader, R_UNAUTHENTICATED);
+}
+
+/* What the rest is sealed with. */
+static enum result open_key(struct dump_reader *reader, struct dump_key *key)
+{
+        const struct dump_secret *secret = reader->secret;
+        bool is_stretched = key->scrypt_log_n != 0;
+        enum result r;
+
+        if (secret == NULL) return no_access(reader, "the dump is encrypted, and no key was given");
+        r = dump_key_open(secret, key);
+        if (r == R_CORRUPT) return stop(reader, found(reader, NULL, "the key's frame makes no sense"));
+        if (r == R_UNAUTHENTICATED && secret->is_passphrase != is_stretched)
+                return no_access(reader, is_stretched ? "the dump is encrypted with a passphrase, not with a key file"
+                                                      : "the dump is encrypted with a key file, not a passphrase");
+        if (r == R_UNAUTHENTICATED) return no_access(reader, "the key does not fit");
+        if (r == R_OK) r = dump_cipher_open(key, &reader->cipher);
+        return r == R_OK ? R_OK : stop(reader, r);
+}
+
+static enum result take_key(struct dump_reader *reader, struct bytes content)
+{
+        pb_istream_t stream = pb_istream_from_buffer(content.data, content.len);
+        store_v1_DumpKey read = store_v1_DumpKey_init_zero;
+        struct dump_key key;
+        enum result r;
+
+        if (!pb_decode(&stream, store_v1_DumpKey_fields, &read))
+                return stop(reader, found(reader, NULL, "the key's frame makes no sense"));
+        if (read.format_version != DUMP_FORMAT_VERSION) return unknown_version(reader, read.format_version, 0);
+        if (read.salt.size != DUMP_SALT_SIZE || read.key_id.size != DUMP_KEY_ID_SIZE)
+                return stop(reader, found(reader, NULL, "the key's frame makes no sense"));
+        key = (struct dump_key){.scrypt_log_n = read.scrypt_log_n, .scrypt_p = read.scrypt_p};
+        memcpy(key.salt, read.salt.bytes, DUMP_SALT_SIZE);
+        memcpy(key.id, read.key_id.bytes, DUMP_KEY_ID_SIZE);
+        r = open_key(reader, &key);
+        dump_key_wipe(&key);
+        return r;
+}
+
 static enum result read_header(struct dump_reader *reader, struct bytes content, struct dump_header *out)
 {
         pb_istream_t stream = pb_istream_from_buffer(content.data, content.len);
@@ -196,12 +282,8 @@ static enum result read_header(struct dump_reader *reader, struct bytes content,
 
         if (!pb_decode(&stream, store_v1_DumpHeader_fields, &header) || header.store_id.size != UUID_SIZE)
                 return stop(reader, found(reader, NULL, "the header makes no sense"));
-        if (header.format_version != DUMP_FORMAT_VERSION || header.schema_version != RECORD_SCHEMA_VERSION) {
-                (void)found(reader, NULL,
-                            "the dump has format %" PRIu32 ".%" PRIu32 "; this program knows format %d.%d",
-                            header.format_version, header.schema_version, DUMP_FORMAT_VERSION, RECORD_SCHEMA_VERSION);
-                return stop(reader, R_FORMAT);
-        }
+        if (header.format_version != DUMP_FORMAT_VERSION || header.schema_version != RECORD_SCHEMA_VERSION)
+                return unknown_version(reader, header.format_version, header.schema_version);
         memcpy(out->store_id.bytes, header.store_id.bytes, UUID_SIZE);
         out->restore_epoch = header.restore_epoch;
         out->time_ms = header.time_ms;
@@ -220,10 +302,15 @@ enum result dump_reader_header(struct dump_reader *reader, struct dump_header *o
         if ((r = take(reader, magic, sizeof magic)) != R_OK) return r;
         if (memcmp(magic, dump_magic, sizeof magic) != 0) return no_dump(reader, "it does not start as a dump does");
         if ((r = take_frame(reader, &content)) != R_OK) return stop(reader, r);
-        if (reader->frame.kind != DUMP_HEADER)
-                return stop(reader, found(reader, NULL, "the first frame is not the header"));
-        if ((r = read_header(reader, content, out)) != R_OK) return r;
         memcpy(reader->dump_hash, reader->frame.hash, SHA256_SIZE);
+        reader->has_first = true;
+        if (reader->frame.kind == DUMP_KEY) {
+                if ((r = take_key(reader, content)) != R_OK) return r;
+                if ((r = take_frame(reader, &content)) != R_OK) return stop(reader, r);
+        }
+        if (reader->frame.kind != DUMP_HEADER)
+                return stop(reader, found(reader, NULL, "the header is not where it should be"));
+        if ((r = read_header(reader, content, out)) != R_OK) return r;
         reader->has_header = true;
         return R_OK;
 }
@@ -477,6 +564,17 @@ enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_read
         return R_OK;
 }
 
+void dump_reader_set_secret(struct dump_reader *reader, const struct dump_secret *secret)
+{
+        REQUIRE(!reader->has_first);
+        reader->secret = secret;
+}
+
+bool dump_reader_is_encrypted(const struct dump_reader *reader)
+{
+        return reader->cipher != NULL;
+}
+
 enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
 {
         struct bytes content = {0};
@@ -495,6 +593,7 @@ enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
                         break;
                 case DUMP_TRAILER:
                         return take_trailer(reader, content);
+                case DUMP_KEY:
                 case DUMP_HEADER:
                         return found(reader, NULL, "there is a second header");
                 }
@@ -539,5 +638,7 @@ void dump_reader_close(struct dump_reader *reader)
         dump_codec_fini(&reader->codec);
         free(reader->payload.data);
         free(reader->content.data);
+        free(reader->unsealed.data);
+        dump_cipher_close(reader->cipher);
         free(reader);
 }

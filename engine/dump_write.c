@@ -23,6 +23,8 @@ struct dump_writer {
         struct dump_buffer content; /* of the chunk under construction */
         size_t content_len;
         struct dump_buffer payload;
+        struct dump_cipher *cipher; /* NULL: nothing is sealed */
+        struct dump_buffer sealed;
 
         bool has_owner;
         struct key owner;         /* its prefix */
@@ -53,6 +55,26 @@ static enum result put(struct dump_writer *writer, struct bytes data)
 
 /* ---- Frames ---- */
 
+/* The payload, and whose it is. */
+static enum result seal(struct dump_writer *writer, struct dump_frame *frame, struct bytes *payload)
+{
+        uint8_t head[DUMP_HEAD_SIZE];
+        const struct bytes bound[] = {bytes_of(head, DUMP_BOUND_SIZE), bytes_of(writer->dump_hash, SHA256_SIZE)};
+        size_t size = payload->len + DUMP_TAG_SIZE;
+        enum result r;
+
+        frame->flags |= DUMP_FLAG_SEALED;
+        frame->payload_len = (uint32_t)size;
+        if ((r = dump_buffer_reserve(&writer->sealed, size, 0)) != R_OK) return r;
+        r = dump_cipher_mask(writer->cipher, frame->number, frame->owner, OWNER_PREFIX_SIZE);
+        if (r != R_OK) return r;
+        dump_frame_write(frame, head);
+        if ((r = dump_cipher_seal(writer->cipher, frame->number, bound, *payload, writer->sealed.data)) != R_OK)
+                return r;
+        *payload = bytes_of(writer->sealed.data, size);
+        return R_OK;
+}
+
 static enum result put_frame(struct dump_writer *writer, enum dump_frame_kind kind, struct bytes content)
 {
         struct dump_frame frame = {.kind = kind, .content_len = (uint32_t)content.len, .number = writer->number};
@@ -69,6 +91,7 @@ static enum result put_frame(struct dump_writer *writer, enum dump_frame_kind ki
         }
         frame.payload_len = (uint32_t)payload.len;
         if (kind == DUMP_CHUNK) memcpy(frame.owner, writer->owner.data, OWNER_PREFIX_SIZE);
+        if (writer->cipher != NULL && kind != DUMP_KEY && (r = seal(writer, &frame, &payload)) != R_OK) return r;
         r = dump_frame_seal(&frame, writer->number == 0 ? NULL : writer->dump_hash, payload, head);
         if (r != R_OK) return r;
         if (writer->number == 0) memcpy(writer->dump_hash, frame.hash, SHA256_SIZE);
@@ -163,18 +186,42 @@ static enum result put_header(struct dump_writer *writer, const struct dump_head
         };
         uint8_t body[store_v1_DumpHeader_size];
         pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof body);
-        enum result r;
 
         memcpy(content.store_id.bytes, header->store_id.bytes, UUID_SIZE);
         REQUIRE(pb_encode(&stream, store_v1_DumpHeader_fields, &content));
-        if ((r = put(writer, bytes_of(dump_magic, DUMP_MAGIC_SIZE))) != R_OK) return r;
         return put_frame(writer, DUMP_HEADER, bytes_of(body, stream.bytes_written));
+}
+
+static enum result put_key(struct dump_writer *writer, const struct dump_key *key)
+{
+        store_v1_DumpKey content = {
+                .format_version = DUMP_FORMAT_VERSION,
+                .salt = {.size = DUMP_SALT_SIZE},
+                .key_id = {.size = DUMP_KEY_ID_SIZE},
+                .scrypt_log_n = key->scrypt_log_n,
+                .scrypt_p = key->scrypt_p,
+        };
+        uint8_t body[store_v1_DumpKey_size];
+        pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof body);
+        enum result r;
+
+        memcpy(content.salt.bytes, key->salt, DUMP_SALT_SIZE);
+        memcpy(content.key_id.bytes, key->id, DUMP_KEY_ID_SIZE);
+        REQUIRE(pb_encode(&stream, store_v1_DumpKey_fields, &content));
+        if ((r = dump_cipher_open(key, &writer->cipher)) != R_OK) return r;
+        return put_frame(writer, DUMP_KEY, bytes_of(body, stream.bytes_written));
 }
 
 /* ---- From outside ---- */
 
 enum result dump_writer_open(const struct dump_header *header, dump_write_fn *write, void *context,
                              struct dump_writer **out)
+{
+        return dump_writer_open_sealed(header, NULL, write, context, out);
+}
+
+enum result dump_writer_open_sealed(const struct dump_header *header, const struct dump_key *key, dump_write_fn *write,
+                                    void *context, struct dump_writer **out)
 {
         struct dump_writer *writer = calloc(1, sizeof *writer);
         enum result r;
@@ -183,6 +230,8 @@ enum result dump_writer_open(const struct dump_header *header, dump_write_fn *wr
         writer->write = write;
         writer->context = context;
         r = dump_buffer_reserve(&writer->content, DUMP_CHUNK_SIZE, 0);
+        if (r == R_OK) r = put(writer, bytes_of(dump_magic, DUMP_MAGIC_SIZE));
+        if (r == R_OK && key != NULL) r = put_key(writer, key);
         if (r == R_OK) r = put_header(writer, header);
         if (r != R_OK) {
                 dump_writer_close(writer);
@@ -289,5 +338,7 @@ void dump_writer_close(struct dump_writer *writer)
         dump_codec_fini(&writer->codec);
         free(writer->content.data);
         free(writer->payload.data);
+        free(writer->sealed.data);
+        dump_cipher_close(writer->cipher);
         free(writer);
 }

@@ -8,12 +8,17 @@
 #define ALLOD_ENGINE_DUMP_WRITE_H
 
 #include "engine/dump.h"
+#include "engine/dump_key.h"
 
 struct dump_writer;
 
 /* Writes the header. R_NO_MEMORY, or what the callback answers. */
 enum result dump_writer_open(const struct dump_header *header, dump_write_fn *write, void *context,
                              struct dump_writer **out) MUST_USE;
+
+/* The same, sealed with `key` unless that is NULL. */
+enum result dump_writer_open_sealed(const struct dump_header *header, const struct dump_key *key, dump_write_fn *write,
+                                    void *context, struct dump_writer **out) MUST_USE;
 
 /* All that follows is the next owner's, who has a record at least. */
 enum result dump_writer_owner(struct dump_writer *writer, struct owner owner) MUST_USE;

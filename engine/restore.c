@@ -174,6 +174,7 @@ static enum result explain_read(struct restore *restore, const struct dump_reade
                 dump_fault_line(dump_reader_fault(reader), text);
                 return fail(restore, r, "the dump is damaged: %s", text);
         }
+        if (r == R_UNAUTHENTICATED) return fail(restore, r, "%s", dump_reader_fault(reader)->text);
         return fail(restore, r, "cannot read the dump: %s", result_text(r));
 }
 
@@ -407,6 +408,7 @@ enum result restore_run(struct restore *restore)
 
         r = dump_reader_open(restore->read, restore->context, &reader);
         if (r != R_OK) return fail(restore, r, "out of memory");
+        dump_reader_set_secret(reader, restore->secret);
         r = dump_reader_header(reader, &restore->header);
         if (r != R_OK)
                 r = explain_read(restore, reader, r);

@@ -13,9 +13,10 @@
 
 struct restore {
         /* set by the caller */
-        struct store_options options; /* where to */
-        const char *revoked_dir;      /* a store whose revoked keys are revoked here too; NULL: none */
-        bool is_dry;                  /* only read the dump, and look whether there is room for a store */
+        struct store_options options;     /* where to */
+        const char *revoked_dir;          /* a store whose revoked keys are revoked here too; NULL: none */
+        bool is_dry;                      /* only read the dump, and look whether there is room for a store */
+        const struct dump_secret *secret; /* of a dump that is encrypted; NULL: none */
         dump_read_fn *read;
         void *context;
 
@@ -27,8 +28,8 @@ struct restore {
         char why[STORE_WHY_SIZE]; /* after anything but R_OK, a sentence */
 };
 
-/* R_OK, or nothing is left of it. R_CORRUPT: the dump is damaged. R_FORMAT, R_EXISTS, R_HELD, R_IO, R_READ_ONLY (the
- * disk is full), R_NO_MEMORY, what the callback answers. Blocks. */
+/* R_OK, or nothing is left of it. R_CORRUPT: the dump is damaged. R_UNAUTHENTICATED: the secret does not fit. R_FORMAT,
+ * R_EXISTS, R_HELD, R_IO, R_READ_ONLY (the disk is full), R_NO_MEMORY, what the callback answers. Blocks. */
 enum result restore_run(struct restore *restore) MUST_USE;
 
 #endif

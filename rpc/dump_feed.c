@@ -8,9 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "allod/v1/admin.pb-c.h"
 #include "engine/admin.h"
 #include "engine/dump.h"
+#include "engine/dump_key.h"
 #include "engine/owner.h"
 #include "engine/require.h"
 #include "rpc/call.h"
@@ -56,6 +59,7 @@ struct task {
         struct credential who;
         struct owner *owners;
         struct dump_run run;
+        struct dump_key key; /* if run.key is set */
         struct fault fault;
         int spool_fd;
         uint64_t room_checked; /* at this size of the dump */
@@ -219,6 +223,7 @@ static void free_task(struct task *task)
         pthread_cond_destroy(&task->asked);
         pthread_mutex_destroy(&task->mutex);
         free(task->owners);
+        dump_key_wipe(&task->key);
         free(task);
         atomic_store(&is_dumping, false);
 }
@@ -309,6 +314,17 @@ static enum result start_thread(struct task *task)
         return failure == 0 ? R_OK : R_NO_MEMORY;
 }
 
+/* Copied, and no longer in the request. */
+static void take_key(struct task *task, const Allod__V1__DumpKey *key)
+{
+        task->key = (struct dump_key){.scrypt_log_n = key->scrypt_log_n, .scrypt_p = key->scrypt_p};
+        memcpy(task->key.salt, key->salt.data, DUMP_SALT_SIZE);
+        memcpy(task->key.id, key->key_id.data, DUMP_KEY_ID_SIZE);
+        memcpy(task->key.key, key->key.data, DUMP_KEY_SIZE);
+        OPENSSL_cleanse(key->key.data, key->key.len);
+        task->run.key = &task->key;
+}
+
 static enum result make_task(struct call *call, const Allod__V1__DumpRequest *request, struct task **out)
 {
         struct task *task = calloc(1, sizeof *task);
@@ -323,7 +339,9 @@ static enum result make_task(struct call *call, const Allod__V1__DumpRequest *re
         fault_clear(&task->fault);
         REQUIRE(pthread_mutex_init(&task->mutex, NULL) == 0 && pthread_cond_init(&task->asked, NULL) == 0);
         task->owners = calloc(request->n_owners + 1, sizeof *task->owners);
-        task->run = (struct dump_run){task->owners, request->n_owners, spool, task, {0}, {0}, {0}, {0}};
+        task->run = (struct dump_run){
+                .owners = task->owners, .owner_count = request->n_owners, .write = spool, .context = task};
+        if (request->key != NULL) take_key(task, request->key);
         for (i = 0; i < request->n_owners && task->owners != NULL; i++)
                 REQUIRE(owner_parse(request->owners[i], &task->owners[i]) == R_OK);
         if (task->owners == NULL || start_thread(task) != R_OK) {
@@ -331,6 +349,15 @@ static enum result make_task(struct call *call, const Allod__V1__DumpRequest *re
                 return R_NO_MEMORY;
         }
         *out = task;
+        return R_OK;
+}
+
+static enum result check_key(struct call *call, const Allod__V1__DumpKey *key)
+{
+        if (key == NULL) return R_OK;
+        if (key->salt.len != DUMP_SALT_SIZE) return fault_field(&call->fault, "key.salt", "must be 32 bytes");
+        if (key->key_id.len != DUMP_KEY_ID_SIZE) return fault_field(&call->fault, "key.key_id", "must be 16 bytes");
+        if (key->key.len != DUMP_KEY_SIZE) return fault_field(&call->fault, "key.key", "must be 32 bytes");
         return R_OK;
 }
 
@@ -344,7 +371,7 @@ static enum result check_request(struct call *call, const Allod__V1__DumpRequest
                 if (owner_parse(request->owners[i], &owner) != R_OK)
                         return fault_field(&call->fault, "owners", "must be u: or t: and an id, each");
         }
-        return R_OK;
+        return check_key(call, request->key);
 }
 
 static enum result begin(struct call *call, const Allod__V1__DumpRequest *request)

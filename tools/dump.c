@@ -13,6 +13,7 @@
 #include "rpc/client.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
+#include "tools/dump_secret.h"
 
 #define ARENA_MAX ((size_t)16 << 20)
 #define RATE_MAX  1000000 /* a TiB a second is no limit */
@@ -21,6 +22,7 @@ static const struct option_spec options[] = {
         ADMIN_OPTIONS,
         {"owner", "u:ID|t:ID...", "only this user or team; may be given several times"},
         {"rate", "MIB", "at most so many MiB a second"},
+        DUMP_SECRET_OPTIONS,
         {"output", "FILE", "where to; without it, or `-`, standard output"},
         {0},
 };
@@ -28,7 +30,8 @@ static const struct option_spec options[] = {
 static const char text[] =
         "What is written is one moment of the store, and all that is needed to make it anew: users, "
         "keys, teams, apps,\njobs. A server goes on meanwhile. FILE gets its name only when it is whole and on disk. "
-        "`allod verify FILE` checks it, `allod restore` makes a\nstore of it.";
+        "`allod verify FILE` checks it, `allod restore` makes a\nstore of it. With a key file or a passphrase it is "
+        "encrypted, and lost with that: a server gets the key of this one\ndump, never the secret.";
 
 static int parse_owners(const struct arguments *arguments, struct owner owners[COMMAND_REPEATS_MAX])
 {
@@ -172,10 +175,20 @@ static int receive(const struct arguments *arguments, struct client *client, str
         return EXIT_DONE;
 }
 
+static void fill_key(const struct dump_key *key, Allod__V1__DumpKey *out)
+{
+        out->salt = (ProtobufCBinaryData){DUMP_SALT_SIZE, (uint8_t *)key->salt};
+        out->key_id = (ProtobufCBinaryData){DUMP_KEY_ID_SIZE, (uint8_t *)key->id};
+        out->scrypt_log_n = key->scrypt_log_n;
+        out->scrypt_p = key->scrypt_p;
+        out->key = (ProtobufCBinaryData){DUMP_KEY_SIZE, (uint8_t *)key->key};
+}
+
 static int dump_online(const struct arguments *arguments, struct client *client, struct dump_run *run,
                        struct dump_sink *sink)
 {
         Allod__V1__DumpRequest request = ALLOD__V1__DUMP_REQUEST__INIT;
+        Allod__V1__DumpKey key = ALLOD__V1__DUMP_KEY__INIT;
         struct stream stream = {sink, run, false};
         struct client_call *call = NULL;
         struct message encoded;
@@ -186,6 +199,10 @@ static int dump_online(const struct arguments *arguments, struct client *client,
         client_stop_on_signal(client, progress_is_interrupted);
         request.owners = (char **)arguments->repeated;
         request.n_owners = (size_t)arguments->repeated_count;
+        if (run->key != NULL) {
+                fill_key(run->key, &key);
+                request.key = &key;
+        }
         arena_init(&arena, NULL, ARENA_MAX);
         message_init(&encoded, &arena, protobuf_c_message_get_packed_size(&request.base));
         message_pack(&encoded, &request.base);
@@ -249,17 +266,36 @@ static int dump(const struct arguments *arguments, struct admin *admin, struct d
         return code == EXIT_DONE ? tell(arguments, run, sink.path == NULL ? stderr : stdout) : code;
 }
 
+/* The key of this dump, of the secret that the options name. */
+static int make_key(const struct arguments *arguments, struct dump_run *run, struct dump_key *key)
+{
+        struct dump_secret_place place;
+        int code = dump_secret_read(arguments, true, &place);
+        enum result r = R_OK;
+
+        if (code == EXIT_DONE && dump_secret_given(&place) != NULL) {
+                r = dump_key_make(dump_secret_given(&place), key);
+                run->key = key;
+        }
+        dump_secret_wipe(&place);
+        return r == R_OK ? code : command_failed(arguments->command, "cannot make a key: %s.", result_text(r));
+}
+
 static int run_command(const struct arguments *arguments)
 {
         struct owner owners[COMMAND_REPEATS_MAX];
         struct dump_run run = {.owners = owners, .owner_count = (size_t)arguments->repeated_count};
+        struct dump_key key;
         struct admin *admin;
         int code = parse_owners(arguments, owners);
 
+        if (code == EXIT_DONE) code = make_key(arguments, &run, &key);
         if (code == EXIT_DONE) code = admin_open(arguments, &admin);
-        if (code != EXIT_DONE) return code;
-        code = dump(arguments, admin, &run);
-        admin_close(admin);
+        if (code == EXIT_DONE) {
+                code = dump(arguments, admin, &run);
+                admin_close(admin);
+        }
+        dump_key_wipe(&key);
         return code;
 }
 

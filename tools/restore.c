@@ -6,11 +6,13 @@
 
 #include "tools/admin.h"
 #include "tools/dump_file.h"
+#include "tools/dump_secret.h"
 
 #define ARENA_MAX ((size_t)1 << 20)
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
+        DUMP_SECRET_OPTIONS,
         {"dry-run", NULL, "read the dump and look at the place, but make nothing"},
         {"keep-revoked-from", "DIR", "keys that are revoked in this store stay revoked"},
         {0},
@@ -54,13 +56,14 @@ static int tell(const struct arguments *arguments, const struct restore *restore
         return r == R_OK ? EXIT_DONE : command_failed(arguments->command, "out of memory.");
 }
 
-static int run(const struct arguments *arguments)
+static int restore_from(const struct arguments *arguments, const struct dump_secret *secret)
 {
         const struct command *command = arguments->command;
         struct restore restore = {
                 .options = {.dir = admin_data_dir(arguments)},
                 .revoked_dir = argument_option(arguments, "keep-revoked-from"),
                 .is_dry = argument_option(arguments, "dry-run") != NULL,
+                .secret = secret,
                 .read = dump_source_read,
         };
         struct dump_source source;
@@ -78,6 +81,16 @@ static int run(const struct arguments *arguments)
                 return command_failed(command, "cannot read %s: %s.", arguments->positional[0], strerror(source.error));
         if (r != R_OK) return command_failed(command, "%s.", restore.why);
         return tell(arguments, &restore);
+}
+
+static int run(const struct arguments *arguments)
+{
+        struct dump_secret_place place;
+        int code = dump_secret_read(arguments, false, &place);
+
+        if (code == EXIT_DONE) code = restore_from(arguments, dump_secret_given(&place));
+        dump_secret_wipe(&place);
+        return code;
 }
 
 const struct command restore_commands[] = {

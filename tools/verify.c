@@ -6,12 +6,14 @@
 #include "engine/verify.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
+#include "tools/dump_secret.h"
 
 /* Faults of a report in JSON; more of them are counted only. */
 #define ARENA_MAX ((size_t)16 << 20)
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
+        DUMP_SECRET_OPTIONS,
         {0},
 };
 
@@ -93,22 +95,26 @@ static void tell_end(const struct dump_reader *reader, struct report *report, bo
                 printf("%" PRIu64 " faults.\n", report->fault_count);
 }
 
-static int explain(const struct command *command, const struct dump_source *source, enum result r)
+static int explain(const struct command *command, const struct dump_source *source, const char *fault, enum result r)
 {
+        if (r == R_UNAUTHENTICATED) return command_failed(command, "%s.", fault);
         if (r == R_CANCELED) return command_failed(command, "interrupted.");
         if (r == R_IO && source->error != 0)
                 return command_failed(command, "cannot read: %s.", strerror(source->error));
         return command_failed(command, "%s.", result_text(r));
 }
 
-static int verify(const struct command *command, struct dump_source *source, struct report *report, struct arena *arena)
+static int verify(const struct command *command, struct dump_source *source, const struct dump_secret *secret,
+                  struct report *report, struct arena *arena)
 {
         struct dump_reader *reader;
+        char fault[DUMP_FAULT_TEXT_SIZE];
         struct bytes json_text;
         enum result r;
 
         if (dump_reader_open(dump_source_read, source, &reader) != R_OK)
                 return command_failed(command, "out of memory.");
+        dump_reader_set_secret(reader, secret);
         json_write_init(&report->json, arena, 1024);
         json_write_object_begin(&report->json);
         json_write_name(&report->json, "faults");
@@ -116,8 +122,9 @@ static int verify(const struct command *command, struct dump_source *source, str
         r = read_all(reader, report, &source->progress);
         progress_end(&source->progress);
         if (r == R_ABSENT || r == R_CORRUPT) tell_end(reader, report, report->fault_count == 0);
+        snprintf(fault, sizeof fault, "%s", dump_reader_fault(reader)->text);
         dump_reader_close(reader);
-        if (r != R_ABSENT && r != R_CORRUPT) return explain(command, source, r);
+        if (r != R_ABSENT && r != R_CORRUPT) return explain(command, source, fault, r);
         if (report->is_json) {
                 if (json_write_finish(&report->json, &json_text) != R_OK)
                         return command_failed(command, "out of memory.");
@@ -129,15 +136,20 @@ static int verify(const struct command *command, struct dump_source *source, str
 static int run_dump(const struct arguments *arguments)
 {
         struct report report = {.is_json = argument_option(arguments, "json") != NULL};
+        struct dump_secret_place place;
         struct dump_source source;
         struct arena arena;
-        int code = dump_source_open(arguments->command, arguments->positional[0], "Checking", &source);
+        int code = dump_secret_read(arguments, false, &place);
 
-        if (code != EXIT_DONE) return code;
-        arena_init(&arena, NULL, ARENA_MAX);
-        code = verify(arguments->command, &source, &report, &arena);
-        arena_fini(&arena);
-        dump_source_close(&source);
+        if (code == EXIT_DONE)
+                code = dump_source_open(arguments->command, arguments->positional[0], "Checking", &source);
+        if (code == EXIT_DONE) {
+                arena_init(&arena, NULL, ARENA_MAX);
+                code = verify(arguments->command, &source, dump_secret_given(&place), &report, &arena);
+                arena_fini(&arena);
+                dump_source_close(&source);
+        }
+        dump_secret_wipe(&place);
         return code;
 }
 
@@ -243,6 +255,9 @@ static int run_store(const struct arguments *arguments)
         struct arena arena;
         int code;
 
+        if (argument_option(arguments, "key-file") != NULL || argument_option(arguments, "passphrase") != NULL ||
+            argument_option(arguments, "passphrase-file") != NULL)
+                return command_misused(arguments->command, "only a dump is encrypted: FILE is missing.");
         if (dir == NULL) return EXIT_USAGE;
         report.verify.context = &report;
         report.verify.found_cb = tell_sentence;

@@ -1,7 +1,8 @@
 /*
- * A dump. With a first byte that is odd, its frames are sealed anew, so that what the hashes would have stopped comes
- * through to what reads the records. Reading ends, and goes on behind faults; and what is whole gives, written again,
- * the same root hash.
+ * A dump. With a first byte that is odd, its frames are hashed anew, so that what the hashes would have stopped comes
+ * through to what reads the records. With its second bit a secret is there, which an encrypted dump among the seeds is
+ * of, and what is written again is encrypted. Reading ends, and goes on behind faults; and what is whole gives, written
+ * again, the same root hash.
  */
 #include "engine/dump.h"
 
@@ -12,7 +13,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/dumps.h"
 
-static void seal_all(struct memory *memory)
+static const struct dump_secret secret = {false, {(const uint8_t *)"thirty-two bytes, not one more..", 32}};
+
+static void hash_all(struct memory *memory)
 {
         uint8_t dump_hash[SHA256_SIZE];
         size_t at = DUMP_MAGIC_SIZE;
@@ -37,12 +40,15 @@ static void copy(struct memory *from, struct memory *to)
         struct dump_header header;
         struct dump_record dumped;
         struct dump_chunk chunk;
+        struct dump_key key;
         enum result r;
 
         from->at = 0;
+        REQUIRE(dump_key_make(&secret, &key) == R_OK);
         REQUIRE(dump_reader_open(memory_read, from, &reader) == R_OK);
+        dump_reader_set_secret(reader, from->secret);
         REQUIRE(dump_reader_header(reader, &header) == R_OK);
-        REQUIRE(dump_writer_open(&header, memory_write, to, &writer) == R_OK);
+        REQUIRE(dump_writer_open_sealed(&header, to->secret == NULL ? NULL : &key, memory_write, to, &writer) == R_OK);
         while ((r = dump_reader_next(reader, &chunk)) == R_OK) {
                 if (chunk.is_first) REQUIRE(dump_writer_owner(writer, chunk.owner) == R_OK);
                 while (dump_chunk_next(&chunk, &dumped)) {
@@ -59,13 +65,15 @@ static void copy(struct memory *from, struct memory *to)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         struct bytes input = bytes_of(data, len);
-        bool is_sealed = fuzz_byte(&input) % 2 == 1;
+        uint8_t mode = fuzz_byte(&input);
+        bool is_hashed = mode % 2 == 1;
         struct memory memory = {.data = malloc(input.len + 1), .len = input.len}, again = {0};
         struct reading reading, second;
 
         REQUIRE(memory.data != NULL);
+        memory.secret = again.secret = mode & 2 ? &secret : NULL;
         if (input.len > 0) memcpy(memory.data, input.data, input.len);
-        if (is_sealed) seal_all(&memory);
+        if (is_hashed) hash_all(&memory);
         reading = memory_check(&memory);
         REQUIRE(reading.outcome != R_OK && reading.outcome != R_IO);
         if (reading.outcome == R_ABSENT && reading.fault_count == 0) {

@@ -65,10 +65,11 @@ struct reading memory_check(struct memory *memory)
         memory->at = 0;
         reading.outcome = dump_reader_open(memory_read, memory, &reader);
         if (reading.outcome != R_OK) return reading;
+        dump_reader_set_secret(reader, memory->secret);
         reading.outcome = dump_reader_header(reader, &reading.header);
         if (reading.outcome == R_OK)
                 read_chunks(&reading, reader);
-        else if (reading.outcome == R_CORRUPT || reading.outcome == R_FORMAT)
+        else if (reading.outcome == R_CORRUPT || reading.outcome == R_FORMAT || reading.outcome == R_UNAUTHENTICATED)
                 note(&reading, reader);
         dump_reader_close(reader);
         return reading;

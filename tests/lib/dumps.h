@@ -11,9 +11,10 @@
 struct memory {
         uint8_t *data;
         size_t len, size;
-        size_t at;         /* how far it was read */
-        size_t read_fails; /* reading fails at this byte; 0: never */
-        size_t write_room; /* writing fails beyond; 0: never */
+        size_t at;                        /* how far it was read */
+        size_t read_fails;                /* reading fails at this byte; 0: never */
+        size_t write_room;                /* writing fails beyond; 0: never */
+        const struct dump_secret *secret; /* what to read it with; NULL: none */
 };
 
 /* For struct memory as the context. */

@@ -12,9 +12,13 @@ static const struct owner team = {OWNER_TEAM, {{7, 7}}}, user = {OWNER_USER, {{1
 static const struct dump_header header = {
         .store_id = {{9}}, .restore_epoch = 4, .time_ms = 1700000000000, .is_demo = true};
 
+static const uint8_t master[DUMP_KEY_SIZE] = "thirty-two bytes, not one more..";
+static const struct dump_secret secret = {false, {master, sizeof master}};
+
 /* Writes; the first failure is the outcome. */
 struct script {
         struct memory out;
+        const struct dump_key *key; /* NULL: not encrypted */
         struct dump_writer *writer;
         enum result r;
 };
@@ -22,7 +26,7 @@ struct script {
 static void begin(struct script *script)
 {
         script->writer = NULL;
-        script->r = dump_writer_open(&header, memory_write, &script->out, &script->writer);
+        script->r = dump_writer_open_sealed(&header, script->key, memory_write, &script->out, &script->writer);
 }
 
 static void add_owner(struct script *script, struct owner owner)
@@ -68,6 +72,20 @@ static struct memory small(void)
 
         write_small(&script);
         assert_int_equal(script.r, R_OK);
+        return script.out;
+}
+
+/* The same, encrypted. */
+static struct memory sealed(void)
+{
+        struct script script = {0};
+        struct dump_key key;
+
+        assert_int_equal(dump_key_make(&secret, &key), R_OK);
+        script.key = &key;
+        write_small(&script);
+        assert_int_equal(script.r, R_OK);
+        script.out.secret = &secret;
         return script.out;
 }
 
@@ -254,13 +272,10 @@ static void test_empty(void **state)
 
 /* ---- Damage ---- */
 
-/* Every single flipped bit is found. */
-static void test_every_bit(void **state)
+static void flip_every_bit(struct memory memory)
 {
-        struct memory memory = small();
         size_t bit;
 
-        (void)state;
         for (bit = 0; bit < 8 * memory.len; bit++) {
                 memory.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
                 must_be_damaged(&memory);
@@ -269,16 +284,20 @@ static void test_every_bit(void **state)
         memory_free(&memory);
 }
 
-/* A dump that was cut off is found, wherever it ends; so is one with something behind it. Read from an allocation of
- * just that length. */
-static void test_every_length(void **state)
+/* Every single flipped bit is found, in the clear and encrypted. */
+static void test_every_bit(void **state)
 {
-        struct memory memory = small();
+        (void)state;
+        flip_every_bit(small());
+        flip_every_bit(sealed());
+}
+
+static void cut_everywhere(struct memory memory)
+{
         size_t len;
 
-        (void)state;
         for (len = 0; len <= memory.len + 1; len++) {
-                struct memory cut = {.data = malloc(len + (len == 0)), .len = len};
+                struct memory cut = {.data = malloc(len + (len == 0)), .len = len, .secret = memory.secret};
 
                 assert_non_null(cut.data);
                 memcpy(cut.data, memory.data, len <= memory.len ? len : memory.len);
@@ -290,6 +309,15 @@ static void test_every_length(void **state)
                 memory_free(&cut);
         }
         memory_free(&memory);
+}
+
+/* A dump that was cut off is found, wherever it ends; so is one with something behind it. Read from an allocation of
+ * just that length. */
+static void test_every_length(void **state)
+{
+        (void)state;
+        cut_everywhere(small());
+        cut_everywhere(sealed());
 }
 
 struct frame_place {
@@ -315,19 +343,16 @@ static void append(struct memory *memory, const struct memory *from, struct fram
         assert_int_equal(memory_write(memory, bytes_of(from->data + place.at, place.len)), R_OK);
 }
 
-/* A frame that is missing, that comes twice, or that has changed places with any other is found. */
-static void test_moved_frames(void **state)
+static void move_frames(struct memory memory, size_t expected)
 {
-        struct memory memory = small();
         struct frame_place frames[8];
         size_t count = find_frames(&memory, frames, 8);
         size_t i, j, k;
 
-        (void)state;
-        assert_int_equal(count, 5); /* header, two chunks, index, trailer */
+        assert_int_equal(count, expected);
         for (i = 0; i < count; i++) {
                 for (j = 0; j < count; j++) { /* i == j: missing; j < i: swapped; j > i: frame i twice, at j */
-                        struct memory moved = {0};
+                        struct memory moved = {.secret = memory.secret};
 
                         append(&moved, &memory, (struct frame_place){0, DUMP_MAGIC_SIZE});
                         for (k = 0; k < count; k++) {
@@ -341,6 +366,14 @@ static void test_moved_frames(void **state)
                 }
         }
         memory_free(&memory);
+}
+
+/* A frame that is missing, that comes twice, or that has changed places with any other is found. */
+static void test_moved_frames(void **state)
+{
+        (void)state;
+        move_frames(small(), 5);  /* header, two chunks, index, trailer */
+        move_frames(sealed(), 6); /* before them the key's */
 }
 
 /* A chunk of another dump, in its own place, is found where it lies: frames know which dump they are of. */
@@ -476,18 +509,174 @@ static void test_forged_records(void **state)
         memory_free(&memory);
 }
 
+/* ---- Encryption ---- */
+
+/* The same records, read with the secret; and nothing of them, nor whose they are, is in the bytes. */
+static void test_sealed(void **state)
+{
+        struct memory memory = sealed(), clear = small();
+        struct reading reading = memory_check(&memory), other = memory_check(&clear);
+        struct key prefix;
+        uint8_t *at;
+
+        (void)state;
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_int_equal(reading.fault_count, 0);
+        assert_int_equal(reading.counts.records, 7);
+        assert_memory_equal(&reading.header, &other.header, sizeof reading.header);
+        assert_memory_equal(reading.root_hash, other.root_hash, SHA256_SIZE);
+        key_owner(user, &prefix);
+        at = memmem(clear.data, clear.len, prefix.data + 2, UUID_SIZE);
+        assert_non_null(at);
+        assert_null(memmem(memory.data, memory.len, prefix.data + 2, UUID_SIZE));
+        assert_null(memmem(memory.data, memory.len, prefix.data + 2, 4));
+        assert_null(memmem(memory.data, memory.len, "member", 6));
+        assert_null(memmem(memory.data, memory.len, "app", 3));
+        assert_null(memmem(memory.data, memory.len, header.store_id.bytes, UUID_SIZE));
+        assert_null(memmem(memory.data, memory.len, reading.root_hash, SHA256_SIZE));
+        memory_free(&memory);
+        memory_free(&clear);
+}
+
+/* Two dumps of the same records with the same secret have no frame in common, nor what tells that the secret fits. */
+static void test_keys_differ(void **state)
+{
+        struct memory one = sealed(), two = sealed();
+        size_t i, same = 0;
+
+        (void)state;
+        assert_int_equal(one.len, two.len);
+        for (i = 0; i < one.len; i++)
+                same += one.data[i] == two.data[i];
+        assert_true(same < one.len / 2);
+        memory_free(&one);
+        memory_free(&two);
+}
+
+static void must_not_open(const struct dump_secret *given, bool is_encrypted, const char *text)
+{
+        struct memory memory = is_encrypted ? sealed() : small();
+        struct reading reading;
+
+        memory.secret = given;
+        reading = memory_check(&memory);
+        assert_int_equal(reading.outcome, text == NULL ? R_ABSENT : R_UNAUTHENTICATED);
+        if (text != NULL) assert_string_equal(reading.first.text, text);
+        memory_free(&memory);
+}
+
+/* No secret, another, or one of the other sort: that is what is said, and not that the dump is damaged. One that needs
+ * none is read all the same. */
+static void test_wrong_secret(void **state)
+{
+        uint8_t other[DUMP_KEY_SIZE] = {0};
+        const struct dump_secret wrong = {false, {other, sizeof other}};
+        const struct dump_secret passphrase = {true, BYTES("correct horse")};
+
+        (void)state;
+        must_not_open(NULL, true, "the dump is encrypted, and no key was given");
+        must_not_open(&wrong, true, "the key does not fit");
+        must_not_open(&passphrase, true, "the dump is encrypted with a key file, not a passphrase");
+        must_not_open(&wrong, false, NULL);
+}
+
+/* A passphrase opens what it has sealed, another one does not, nor a key file; and a dump that asks for more work than
+ * ours do is refused before any is done. */
+static void test_passphrase(void **state)
+{
+        const struct dump_secret right = {true, BYTES("correct horse")}, wrong = {true, BYTES("correct house")};
+        struct dump_key key, costly;
+        struct script script = {.key = &key};
+
+        (void)state;
+        assert_int_equal(dump_key_make(&right, &key), R_OK);
+        costly = key;
+        write_small(&script);
+        assert_int_equal(script.r, R_OK);
+        script.out.secret = &right;
+        assert_int_equal(memory_check(&script.out).outcome, R_ABSENT);
+        assert_int_equal(memory_check(&script.out).fault_count, 0);
+        script.out.secret = &wrong;
+        assert_string_equal(memory_check(&script.out).first.text, "the key does not fit");
+        script.out.secret = &secret;
+        assert_string_equal(memory_check(&script.out).first.text,
+                            "the dump is encrypted with a passphrase, not with a key file");
+        memory_free(&script.out);
+
+        costly.scrypt_log_n = 30;
+        assert_int_equal(dump_key_open(&right, &costly), R_CORRUPT);
+        costly.scrypt_log_n = key.scrypt_log_n;
+        costly.scrypt_p = 1000;
+        assert_int_equal(dump_key_open(&right, &costly), R_CORRUPT);
+}
+
+/* Who can write to the file and makes good all its hashes, but has no key, is found out: a flipped bit of any frame. */
+static void test_forged_sealed(void **state)
+{
+        struct memory memory = sealed();
+        struct frame_place frames[8];
+        struct dump_frame frame;
+        size_t i;
+
+        (void)state;
+        assert_int_equal(find_frames(&memory, frames, 8), 6);
+        for (i = 1; i < 6; i++) {
+                uint8_t *head = memory.data + frames[i].at;
+                struct bytes payload = bytes_of(head + DUMP_HEAD_SIZE, frames[i].len - DUMP_HEAD_SIZE);
+
+                head[DUMP_HEAD_SIZE + 1] ^= 1;
+                assert_int_equal(dump_frame_read(head, &frame), R_OK);
+                assert_int_equal(
+                        dump_frame_seal(&frame, memory.data + DUMP_MAGIC_SIZE + DUMP_BOUND_SIZE, payload, head), R_OK);
+                assert_string_equal(must_be_damaged(&memory).first.text, "it does not decrypt");
+                head[DUMP_HEAD_SIZE + 1] ^= 1;
+                assert_int_equal(
+                        dump_frame_seal(&frame, memory.data + DUMP_MAGIC_SIZE + DUMP_BOUND_SIZE, payload, head), R_OK);
+        }
+        assert_int_equal(memory_check(&memory).fault_count, 0);
+        memory_free(&memory);
+}
+
+/* HKDF, scrypt and AES-256-GCM as the RFCs and another program have them: the bytes of a dump's key, worked out with
+ * Python's hashlib, hmac and nothing of ours. */
+static void test_key_vectors(void **state)
+{
+        const struct dump_secret passphrase = {true, BYTES("correct horse")};
+        struct dump_key key = {.salt = {1, 2, 3}};
+        static const uint8_t of_file[] = {0x37, 0x69, 0x6f, 0x0b, 0x14, 0xa5, 0x94, 0x28, 0x1d, 0xeb, 0x95, 0xe4,
+                                          0x0d, 0xbf, 0x91, 0xc8, 0x3b, 0x54, 0x02, 0x31, 0xaf, 0xb2, 0x39, 0x3b,
+                                          0x78, 0x57, 0x1f, 0xcd, 0xed, 0x57, 0xc2, 0xf3, 0x60, 0xb8, 0xad, 0x8e,
+                                          0x3a, 0xb2, 0x2c, 0xc5, 0x16, 0x44, 0x8a, 0x45, 0x74, 0xa8, 0xfd, 0xd8};
+        static const uint8_t of_passphrase[] = {0x4d, 0x35, 0xc2, 0x55, 0x6a, 0xce, 0x7e, 0x7e, 0x99, 0x48, 0x3d, 0x12,
+                                                0x45, 0xa6, 0xac, 0xb8, 0x6c, 0x48, 0xae, 0xe7, 0xe7, 0x8e, 0x0e, 0xf3,
+                                                0x5a, 0xc9, 0x00, 0x7e, 0xa3, 0x22, 0xb2, 0x91, 0xd2, 0x98, 0xea, 0x52,
+                                                0x45, 0xee, 0xb6, 0x0b, 0x51, 0x87, 0x37, 0xc1, 0xa7, 0x95, 0x8a, 0xc6};
+
+        (void)state;
+        memcpy(key.id, of_file + DUMP_KEY_SIZE, DUMP_KEY_ID_SIZE);
+        assert_int_equal(dump_key_open(&secret, &key), R_OK);
+        assert_memory_equal(key.key, of_file, DUMP_KEY_SIZE);
+        key.scrypt_log_n = 16;
+        key.scrypt_p = 2;
+        memcpy(key.id, of_passphrase + DUMP_KEY_SIZE, DUMP_KEY_ID_SIZE);
+        assert_int_equal(dump_key_open(&passphrase, &key), R_OK);
+        assert_memory_equal(key.key, of_passphrase, DUMP_KEY_SIZE);
+}
+
 /* ---- Failures ---- */
 
 /* Out of memory at each allocation, writing and reading: it is said, and nothing leaks. */
 static void test_no_memory(void **state)
 {
-        struct memory memory = small();
+        struct dump_key key;
+        struct memory memory = sealed();
         struct reading reading;
         unsigned long n;
 
         (void)state;
+        assert_int_equal(dump_key_make(&secret, &key), R_OK);
         for (n = 1;; n++) {
-                struct script script = {0};
+                struct script script = {.key = &key};
 
                 heap_fail_at(n);
                 write_small(&script);
@@ -562,6 +751,12 @@ int main(void)
                 cmocka_unit_test(test_faults_are_named),
                 cmocka_unit_test(test_forged),
                 cmocka_unit_test(test_forged_records),
+                cmocka_unit_test(test_sealed),
+                cmocka_unit_test(test_keys_differ),
+                cmocka_unit_test(test_wrong_secret),
+                cmocka_unit_test(test_passphrase),
+                cmocka_unit_test(test_forged_sealed),
+                cmocka_unit_test(test_key_vectors),
                 cmocka_unit_test(test_no_memory),
                 cmocka_unit_test(test_io),
                 cmocka_unit_test(test_too_large),

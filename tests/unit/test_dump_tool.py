@@ -3,7 +3,9 @@
 import http.client
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -296,3 +298,143 @@ def test_rate(server, store, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["store"]
     for wrong in ("0", "x", "-1", ""):
         allod("dump", "--data", store, "--rate", wrong, "-o", tmp_path / "none", code=2)
+
+
+# ---- Encryption ----
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "key"
+    path.write_bytes(os.urandom(32))
+    path.chmod(0o640)
+    return path
+
+
+def test_key_file(store, key_file, tmp_path):
+    """Encrypted with a key, raw or in hexadecimal, no id of the store is to be seen; what is restored is the same."""
+    told = json.loads(allod("dump", "--data", store, "--key-file", key_file, "-o", tmp_path / "sealed", "--json").stdout)
+    data = (tmp_path / "sealed").read_bytes()
+    allod("dump", "--data", store, "-o", tmp_path / "clear")
+    for secret in (bytes.fromhex(USER[2:].replace("-", "")), bytes.fromhex(TEAM[2:].replace("-", ""))):
+        assert secret in (tmp_path / "clear").read_bytes() and secret not in data
+    hexadecimal = tmp_path / "hex"
+    hexadecimal.write_text(key_file.read_bytes().hex() + "\n")
+    hexadecimal.chmod(0o600)
+    checked = json.loads(allod("verify", tmp_path / "sealed", "--key-file", hexadecimal, "--json").stdout)
+    assert checked["root_hash"] == told["root_hash"] == root_hash(tmp_path / "clear")
+    allod("restore", tmp_path / "sealed", "--key-file", key_file, "--data", tmp_path / "new")
+    allod("dump", "--data", tmp_path / "new", "-o", tmp_path / "again")
+    assert root_hash(tmp_path / "again") == told["root_hash"]
+
+
+def test_wrong_key(store, key_file, tmp_path):
+    """Without the key, or with another, a dump is not damaged: the key does not fit. Nothing is made of it."""
+    allod("dump", "--data", store, "--key-file", key_file, "-o", tmp_path / "sealed")
+    other = tmp_path / "other"
+    other.write_bytes(os.urandom(32))
+    other.chmod(0o600)
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse\n")
+    passphrase.chmod(0o600)
+    for options, text in (([], b"no key was given"), (["--key-file", other], b"the key does not fit"),
+                          (["--passphrase-file", passphrase], b"with a key file, not a passphrase")):
+        assert text in allod("verify", tmp_path / "sealed", *options, code=1).stderr
+        assert text in allod("restore", tmp_path / "sealed", "--data", tmp_path / "new", *options, code=1).stderr
+    assert not (tmp_path / "new").exists()
+    data = bytearray((tmp_path / "sealed").read_bytes())
+    data[-200] ^= 1
+    (tmp_path / "sealed").write_bytes(data)
+    allod("verify", tmp_path / "sealed", "--key-file", key_file, code=3)
+
+
+def test_passphrase_file(store, tmp_path):
+    """A passphrase is a file's first line, or a descriptor's; the line's end is not part of it."""
+    path = tmp_path / "passphrase"
+    path.write_text("correct horse\nand more\n")
+    path.chmod(0o600)
+    allod("dump", "--data", store, "--passphrase-file", path, "-o", tmp_path / "sealed")
+    checked = allod("verify", tmp_path / "sealed", "--passphrase-file", "/dev/stdin", input=b"correct horse")
+    assert b"as they were written" in checked.stdout
+    allod("verify", tmp_path / "sealed", "--passphrase-file", "/dev/stdin", input=b"correct horse ", code=1)
+
+
+def test_bad_secrets(store, key_file, tmp_path):
+    """Files that everybody can read, that hold no key, empty passphrases, two secrets at once: each is said; no dump is made."""
+    def refused(text, *options, code=1, data=b""):
+        assert text in allod("dump", "--data", store, "-o", tmp_path / "none", *options, code=code, input=data).stderr
+        assert not (tmp_path / "none").exists()
+
+    refused(b"one of", "--key-file", key_file, "--passphrase", code=2)
+    refused(b"cannot read", "--key-file", tmp_path / "absent")
+    refused(b"is empty", "--passphrase-file", "/dev/stdin", data=b"\n")
+    refused(b"longer than 1024", "--passphrase-file", "/dev/stdin", data=b"x" * 1025)
+    refused(b"is no key file", "--key-file", "/dev/stdin", data=b"x" * 31)
+    refused(b"is no key file", "--key-file", "/dev/stdin", data=b"0" * 63 + b"x")
+    refused(b"no terminal", "--passphrase")
+    key_file.chmod(0o644)
+    refused(b"everybody", "--key-file", key_file)
+    assert b"FILE is missing" in allod("verify", "--data", store, "--key-file", key_file, code=2).stderr
+
+
+def on_terminal(arguments, lines):
+    """The command in a session of its own, on a terminal on which somebody types. What was shown, and the exit code."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(ALLOD, [ALLOD, *map(str, arguments)])
+    shown = b""
+    for prompt, line in lines:
+        while prompt not in shown:
+            assert select.select([terminal], [], [], 60)[0], shown
+            shown += os.read(terminal, 1000)
+        os.write(terminal, line)
+    while True:
+        assert select.select([terminal], [], [], 60)[0], shown
+        try:
+            data = os.read(terminal, 1000)
+        except OSError:  # so it ends on Linux
+            break
+        if not data:
+            break
+        shown += data
+    os.close(terminal)
+    return shown, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_passphrase_on_terminal(store, tmp_path):
+    """Asked for twice when a dump is made, once when it is read; never shown; two that differ make no dump, nor does an interruption."""
+    command = ["dump", "--data", store, "--passphrase", "-o", tmp_path / "sealed"]
+    shown, code = on_terminal(command, [(b"Passphrase: ", b"correct horse\n"), (b"Again: ", b"correct house\n")])
+    assert code == 1 and b"differ" in shown
+    shown, code = on_terminal(command, [(b"Passphrase: ", b"\x03\n")])
+    assert code == 1 and b"no passphrase" in shown
+    assert not (tmp_path / "sealed").exists()
+    shown, code = on_terminal(command, [(b"Passphrase: ", b"correct horse\n"), (b"Again: ", b"correct horse\n")])
+    assert code == 0 and b"horse" not in shown
+    shown, code = on_terminal(["verify", tmp_path / "sealed", "--passphrase"], [(b"Passphrase: ", b"correct horse\n")])
+    assert code == 0 and b"horse" not in shown and b"Again" not in shown
+    shown, code = on_terminal(["verify", tmp_path / "sealed", "--passphrase"], [(b"Passphrase: ", b"correct house\n")])
+    assert code == 1 and b"does not fit" in shown
+
+
+def test_encrypted_online(server, store, key_file, tmp_path):
+    """A server encrypts as the tool does, and never sees the secret."""
+    server.fill(3)
+    told = json.loads(allod("dump", "--data", store, "--key-file", key_file, "-o", tmp_path / "sealed", "--json").stdout)
+    assert b"no key was given" in allod("verify", tmp_path / "sealed", code=1).stderr
+    checked = json.loads(allod("verify", tmp_path / "sealed", "--key-file", key_file, "--json").stdout)
+    assert checked["root_hash"] == told["root_hash"] and checked["faults"] == []
+    memory = open(f"/proc/{server.child.pid}/mem", "rb") if os.access(f"/proc/{server.child.pid}/mem", os.R_OK) else None
+    if memory is None:
+        pytest.skip("the server's memory cannot be read here")
+    secret = key_file.read_bytes()
+    with memory, open(f"/proc/{server.child.pid}/maps") as maps:
+        for line in maps:
+            span, rights = line.split()[:2]
+            start, end = (int(x, 16) for x in span.split("-"))
+            if "rw" not in rights or end - start > 1 << 28:
+                continue
+            try:
+                memory.seek(start)
+                assert secret not in memory.read(end - start)
+            except (OSError, ValueError):
+                continue
