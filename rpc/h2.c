@@ -241,6 +241,15 @@ static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
                                                    NGHTTP2_NO_ERROR, NULL, 0));
 }
 
+/* Frames of priorities nghttp2 throws away without a word, since we refuse them. (And those of kinds that it does not
+ * know, of which nobody hears; they cost no more than their bytes.) */
+static int on_begin_frame_cb(nghttp2_session *session, const nghttp2_frame_hd *head, void *user_data)
+{
+        (void)session;
+        if (head->type == NGHTTP2_PRIORITY) spend_control(user_data);
+        return 0;
+}
+
 static int on_frame_recv_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
         struct h2 *h2 = user_data;
@@ -271,9 +280,6 @@ static int on_frame_recv_cb(nghttp2_session *session, const nghttp2_frame *frame
                 break;
         case NGHTTP2_SETTINGS:
                 h2->is_greeted = true;
-                spend_control(h2);
-                break;
-        case NGHTTP2_PRIORITY:
                 spend_control(h2);
                 break;
         default:
@@ -619,6 +625,7 @@ static int session_new(struct h2 *h2)
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers_cb);
         nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header_cb);
         nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header_cb);
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame_cb);
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv_cb);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_cb);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close_cb);

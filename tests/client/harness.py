@@ -71,12 +71,13 @@ def tool_json(*words, stdin=""):
 class Server:
     """`allod serve` on a free port of loopback."""
 
-    def __init__(self, data, *options):
+    def __init__(self, data, *options, wrapper=()):
+        """`wrapper` is a command that becomes the one behind it."""
         self.data = str(data)
         self.lines = queue.Queue()
         self.stderr = []
         defaults = [] if "--map-size" in options else MAP_SIZE
-        self.child = subprocess.Popen([ALLOD, "serve", "--data", self.data, *SERVE_OPTIONS, *defaults, *options],
+        self.child = subprocess.Popen([*wrapper, ALLOD, "serve", "--data", self.data, *SERVE_OPTIONS, *defaults, *options],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                       text=True, errors="replace")
         threading.Thread(target=self._read, daemon=True).start()
