@@ -149,13 +149,17 @@ static enum result make_unfinished(const char *dir, int dir_fd, const struct sto
         return r;
 }
 
-/* Its commits are on disk; so must its name be. */
+/* Its commits are on disk; so must its name be. Else there is none: it is not known to stay there. */
 static enum result move_into_place(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
 {
+        enum result r;
+
         if (renameat(dir_fd, STORE_UNFINISHED_NAME "/" STORE_DATA_NAME, dir_fd, STORE_DATA_NAME) != 0)
                 return store_fail(why, R_IO, "cannot write in %s: %s", dir, strerror(errno));
         clear_unfinished(dir_fd);
-        return sync_fd(dir, dir_fd, why);
+        r = sync_fd(dir, dir_fd, why);
+        if (r != R_OK) (void)unlinkat(dir_fd, STORE_DATA_NAME, 0);
+        return r;
 }
 
 /* Open the directory, made if it is absent, and take its lock. */
@@ -199,10 +203,8 @@ enum result store_create(const char *dir, bool is_demo, char why[STORE_WHY_SIZE]
         r = enter_dir(dir, &dir_fd, &lock_fd, &is_made, why);
         if (r != R_OK) return r;
         r = make_unfinished(dir, dir_fd, &seed, why);
-        if (r == R_OK)
-                r = move_into_place(dir, dir_fd, why);
-        else if (r != R_EXISTS)
-                clear_unfinished(dir_fd);
+        if (r == R_OK) r = move_into_place(dir, dir_fd, why);
+        if (r != R_OK && r != R_EXISTS) clear_unfinished(dir_fd);
         guard_release(lock_fd);
         close(dir_fd);
         return r;
@@ -295,7 +297,6 @@ enum result store_build_finish(struct store_build *build, char why[STORE_WHY_SIZ
                 leave_dir(build);
                 return R_OK;
         }
-        (void)unlinkat(build->dir_fd, STORE_DATA_NAME, 0); /* there, and not known to stay there */
         leave_nothing(build);
         return r;
 }

@@ -95,6 +95,10 @@ static void append_fields(struct asked *asked, const struct field *fields, size_
         size_t len = asked->fields == NULL ? 0 : strlen(asked->fields);
         size_t i;
 
+        for (i = 0; i < count; i++) {
+                if (bytes_equal(fields[i].name, BYTES("grpc-status")))
+                        asked->grpc_status = (int)strtol((const char *)fields[i].value.data, NULL, 10);
+        }
         if (asked->loopback->is_deaf) return;
         for (i = 0; i < count; i++) {
                 append(&asked->fields, &len, fields[i].name.data, fields[i].name.len);
@@ -191,7 +195,7 @@ void loopback_begin(struct loopback *loopback, struct asked *asked, const char *
 {
         struct request_head *head = &asked->exchange.head;
 
-        *asked = (struct asked){.loopback = loopback, .room = SIZE_MAX};
+        *asked = (struct asked){.loopback = loopback, .room = SIZE_MAX, .grpc_status = -1};
         asked->exchange.ops = &ops;
         asked->exchange.host = &loopback->host;
         asked->exchange.peer = &loopback->peer;

@@ -33,7 +33,7 @@ struct loopback {
         struct peer peer;
         int64_t now_ns;
         struct host_timer *timer; /* the one that was set last */
-        bool is_deaf;             /* nothing of an answer is kept but its status, so that only our own code allocates */
+        bool is_deaf; /* nothing of an answer is kept but its statuses, so that only our own code allocates */
 };
 
 /* One exchange, as its carrier saw it. Texts are NUL-terminated. */
@@ -45,7 +45,8 @@ struct asked {
         /* outcome */
         bool is_answered, is_started, is_finished, is_reset;
         int status;
-        char *fields; /* "name: value\n" of headers, then trailers */
+        int grpc_status; /* -1: none yet */
+        char *fields;    /* "name: value\n" of headers, then trailers */
         uint8_t *body;
         size_t body_len;
         size_t consumed;
