@@ -642,3 +642,29 @@ void dump_reader_close(struct dump_reader *reader)
         dump_cipher_close(reader->cipher);
         free(reader);
 }
+
+/* ---- Out of order ---- */
+
+void dump_reader_seek(struct dump_reader *reader, uint64_t offset, uint64_t number)
+{
+        REQUIRE(reader->has_header && !reader->is_over);
+        reader->counts = (struct dump_counts){.size = offset};
+        reader->number = number;
+        reader->has_owner = false;
+        reader->entry_count = 0;
+}
+
+enum result dump_reader_frame(struct dump_reader *reader, enum dump_frame_kind kind, struct bytes *content)
+{
+        enum result r;
+
+        REQUIRE(reader->has_header);
+        if ((r = take_frame(reader, content)) != R_OK) return r;
+        if (reader->frame.kind == kind) return R_OK;
+        return found(reader, NULL, "a frame of another kind is where the end or an index should be");
+}
+
+const struct dump_entry *dump_reader_entry(const struct dump_reader *reader)
+{
+        return reader->entry_count == 1 ? reader->entry : NULL;
+}

@@ -11,6 +11,7 @@
 #define ALLOD_ENGINE_DUMP_READ_H
 
 #include "engine/dump.h"
+#include "engine/dump_frame.h"
 #include "engine/dump_key.h"
 
 struct dump_reader;
@@ -72,6 +73,18 @@ const struct dump_counts *dump_reader_counts(const struct dump_reader *reader);
 
 /* Of all owners; good after R_ABSENT. */
 const uint8_t *dump_reader_root_hash(const struct dump_reader *reader);
+
+/* ---- Out of order: for dump_owner.c, which finds one owner by the index. ---- */
+
+/* What the callback gives next stands at `offset`, and is frame `number`. After the header. */
+void dump_reader_seek(struct dump_reader *reader, uint64_t offset, uint64_t number);
+
+/* One frame, which must be of `kind`; its content lives until the next call. As dump_reader_next. */
+enum result dump_reader_frame(struct dump_reader *reader, enum dump_frame_kind kind, struct bytes *content) MUST_USE;
+
+/* Of the one owner whose chunks were read since the seek, as the index should have it; NULL: it were several, or none.
+ */
+const struct dump_entry *dump_reader_entry(const struct dump_reader *reader);
 
 /* Accepts NULL. */
 void dump_reader_close(struct dump_reader *reader);

@@ -80,6 +80,9 @@ static enum result explain_read(struct pass *pass, enum result r)
 {
         char text[DUMP_FAULT_LINE_SIZE];
 
+        if (r == R_UNAUTHENTICATED)
+                return fault_set(&pass->restore->fault, R_BAD_ARGUMENT,
+                                 "The dump is encrypted; it must be sent in the clear.");
         if (r != R_CORRUPT && r != R_FORMAT) return r;
         dump_fault_line(dump_reader_fault(pass->reader), text);
         return fault_set(&pass->restore->fault, R_BAD_ARGUMENT, "The dump is damaged: %s.", text);

@@ -2,6 +2,7 @@
 #include "google/protobuf/empty.pb-c.h"
 #include "rpc/dump_feed.h"
 #include "rpc/host.h"
+#include "rpc/restore_feed.h"
 #include "rpc/services.h"
 
 METHOD_FUNCTIONS(admin_create_user, Allod__V1__CreateUserRequest)
@@ -138,6 +139,14 @@ static const struct method methods[] = {
                 .request = &allod__v1__dump_request__descriptor,
                 .response = &allod__v1__dump_response__descriptor,
                 .feed = &dump_feed,
+        },
+        {
+                .path = "/allod.v1.AdminService/Restore",
+                .kind = METHOD_STREAM,
+                .planes = PLANE_BIT(PLANE_ADMIN),
+                .request = &allod__v1__restore_request__descriptor,
+                .response = &allod__v1__restore_response__descriptor,
+                .feed = &restore_feed,
         },
 };
 

@@ -394,17 +394,18 @@ void call_on_head(struct exchange *exchange)
                 call_set_state(call, CALL_BODY);
 }
 
-/* The bytes are ours from here on, taken or dropped, so the peer may send more: what bounds them is call_count_body. */
+/* The bytes are ours from here on, taken or dropped, so the peer may send more: what bounds them is call_count_body. Of
+ * streams the feed says when. */
 void call_on_data(struct exchange *exchange, struct bytes data)
 {
         struct call *call = exchange->call;
 
-        exchange_consume(exchange, data.len);
-        if (call == NULL) return;
-        if (call->state == CALL_STREAMING)
+        if (call != NULL && call->state == CALL_STREAMING) {
                 feed_data(call, data);
-        else if (call->state == CALL_BODY)
-                call->face->data(call, data);
+                return;
+        }
+        exchange_consume(exchange, data.len);
+        if (call != NULL && call->state == CALL_BODY) call->face->data(call, data);
 }
 
 void call_on_end(struct exchange *exchange)

@@ -596,9 +596,14 @@ enum result client_send(struct client_call *call, struct bytes message, bool is_
                         return R_NO_MEMORY;
         }
         r = send_pending(call->client, call->deadline_ns);
-        while (r == R_OK && call->sending.data != NULL && !call->is_closed)
+        while (r == R_OK && call->sending.data != NULL && !client_is_answered(call))
                 r = pump(call->client, call->deadline_ns);
         return r;
+}
+
+bool client_is_answered(const struct client_call *call)
+{
+        return call->is_closed || call->has_status || call->failure != R_OK;
 }
 
 enum result client_receive(struct client_call *call, struct bytes *message, struct client_status *status)

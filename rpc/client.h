@@ -59,6 +59,9 @@ enum result client_send(struct client_call *call, struct bytes message, bool is_
 enum result client_receive(struct client_call *call, struct bytes *message, struct client_status *status) MUST_USE;
 void client_finish(struct client_call *call);
 
+/* Whether the server has said how the call ended, so that sending more is of no use. */
+bool client_is_answered(const struct client_call *call);
+
 /* Receive all messages of a call from which none was received yet, each given to `take` when it comes and forgotten
  * then, so that memory does not grow with their number. R_ABSENT: that was all, and *status is filled. What `take`
  * answers; else as client_receive. */

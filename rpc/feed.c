@@ -60,7 +60,7 @@ static void take_message(struct call *call, struct bytes message)
 {
         ProtobufCMessage *request;
 
-        if (call->feed.message_count++ == FEED_MESSAGES_MAX) {
+        if (!call->method->feed->is_upload && call->feed.message_count++ == FEED_MESSAGES_MAX) {
                 feed_finish(call,
                             fault_set(&call->fault, R_EXHAUSTED, "Too many messages in one stream; open another."));
                 return;
@@ -78,19 +78,53 @@ static void take_message(struct call *call, struct bytes message)
         }
 }
 
-void feed_data(struct call *call, struct bytes data)
+/* Nothing of the message is kept, and of the next one nothing has come. */
+static void forget_message(struct call *call)
+{
+        const struct feed *feed = &call->feed;
+
+        if (call->method->feed->is_upload && feed_is_open(call) && feed->waiting_len == 0)
+                arena_reset(&call->arena, feed->mark);
+}
+
+static void feed_bytes(struct call *call, struct bytes data)
 {
         while (feed_is_open(call)) {
                 struct bytes message;
                 enum grpc_frame_outcome outcome = grpc_frame_feed(&call->feed.reader, &data, &message);
 
                 if (outcome == GRPC_FRAME_MORE) break;
-                if (outcome == GRPC_FRAME_MESSAGE)
-                        take_message(call, message);
-                else
+                if (outcome != GRPC_FRAME_MESSAGE) {
                         refuse(call, outcome);
+                        break;
+                }
+                take_message(call, message);
+                forget_message(call);
         }
         settle(call);
+}
+
+void feed_data(struct call *call, struct bytes data)
+{
+        feed_bytes(call, data);
+        if (feed_is_open(call) && call->feed.is_held)
+                call->feed.held += data.len;
+        else
+                exchange_consume(call->exchange, data.len);
+}
+
+void feed_hold(struct call *call)
+{
+        call->feed.is_held = true;
+}
+
+void feed_release(struct call *call)
+{
+        size_t held = call->feed.held;
+
+        call->feed.is_held = false;
+        call->feed.held = 0;
+        if (held > 0) exchange_consume(call->exchange, held);
 }
 
 void feed_end(struct call *call)

@@ -29,6 +29,8 @@ struct feed_ops {
         void (*writable)(struct call *call);
         /* The call is over, however; once. What is left of it must not touch the call again. May be NULL. */
         void (*close)(struct call *call);
+        /* Requests are parts of something large: they are not counted, and memory goes back after each. */
+        bool is_upload;
 };
 
 #define FEED_STATE_SIZE 128
@@ -42,12 +44,14 @@ struct feed {
         uint8_t *waiting;       /* frames that the carrier had no room for */
         size_t waiting_len, waiting_size, sent;
         unsigned message_count;
+        bool is_held; /* feed_hold's */
+        size_t held;  /* bytes that came meanwhile, for which the peer has no credit yet */
         _Alignas(max_align_t) uint8_t state[FEED_STATE_SIZE]; /* the method's own, zeroed at the start */
 };
 
 /* Steps, from call.c. */
 void feed_open(struct call *call);
-void feed_data(struct call *call, struct bytes data);
+void feed_data(struct call *call, struct bytes data); /* exchange_consume too */
 void feed_end(struct call *call);
 void feed_writable(struct call *call);
 void feed_wake(struct call *call);
@@ -57,6 +61,11 @@ void feed_close(struct call *call);
 void feed_message(struct call *call, struct message *message);
 void feed_send(struct call *call, const struct message *message);
 void feed_finish(struct call *call, enum result r);
+
+/* The peer is to send no more for now: no credit is given for what comes from here on. What it had credit for still
+ * comes: H2_STREAM_WINDOW at most. Release: all of it is given. */
+void feed_hold(struct call *call);
+void feed_release(struct call *call);
 
 /* Whether it may still send: it has not finished, and the call was not answered otherwise. */
 bool feed_is_open(const struct call *call);

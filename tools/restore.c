@@ -7,6 +7,7 @@
 #include "tools/admin.h"
 #include "tools/dump_file.h"
 #include "tools/dump_secret.h"
+#include "tools/restore_owner.h"
 
 #define ARENA_MAX ((size_t)1 << 20)
 
@@ -14,6 +15,10 @@ static const struct option_spec options[] = {
         ADMIN_OPTIONS,
         DUMP_SECRET_OPTIONS,
         {"dry-run", NULL, "read the dump and look at the place, but make nothing"},
+        {"owner", "u:ID|t:ID", "put only this user or team, and into the store that is in DIR"},
+        {"as", "u:ID|t:ID", "with --owner: under this id [its own]"},
+        {"on-conflict", "HOW",
+         "with --owner: where the owner is there, fail, skip the apps that are, or replace them [fail]"},
         {"keep-revoked-from", "DIR", "keys that are revoked in this store stay revoked"},
         {0},
 };
@@ -21,7 +26,7 @@ static const struct option_spec options[] = {
 static const char text[] = "DIR is made if it is absent, and must be empty. The store is built in DIR/unfinished, read "
                            "back and compared with\nthe dump, and then put into its place: whatever happens, there is "
                            "a whole store or none. FILE `-` is standard\ninput. Page tokens from before end in an "
-                           "error.";
+                           "error.\nWith --owner, DIR holds a store already, which a server may be serving.";
 
 static int tell(const struct arguments *arguments, const struct restore *restore)
 {
@@ -70,6 +75,13 @@ static int restore_from(const struct arguments *arguments, const struct dump_sec
         enum result r;
         int code;
 
+        if (argument_option(arguments, "owner") != NULL) {
+                if (restore.revoked_dir != NULL)
+                        return command_misused(command, "--keep-revoked-from is not for --owner.");
+                return restore_owner_command(arguments, secret);
+        }
+        if (argument_option(arguments, "as") != NULL || argument_option(arguments, "on-conflict") != NULL)
+                return command_misused(command, "--as and --on-conflict want --owner.");
         if (restore.options.dir == NULL) return EXIT_USAGE;
         code = dump_source_open(command, arguments->positional[0], "Restoring", &source);
         if (code != EXIT_DONE) return code;
@@ -94,6 +106,7 @@ static int run(const struct arguments *arguments)
 }
 
 const struct command restore_commands[] = {
-        {"restore", NULL, "FILE", 1, 1, "Make a store of a dump", text, options, run, NULL},
+        {"restore", NULL, "FILE", 1, 1, "Make a store of a dump, or put one owner of it into a store", text, options,
+         run, NULL},
         {0},
 };

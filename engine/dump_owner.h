@@ -1,0 +1,35 @@
+/*
+ * One owner out of a dump of many, as a dump of that owner alone: in a time that goes with the owner where the file can
+ * be read at any place, because the index at its end tells where the owner's chunks are; else by reading all of it.
+ *
+ * What is written is not encrypted, and has been checked: by the index that names it, or to the end of the dump.
+ */
+#ifndef ALLOD_ENGINE_DUMP_OWNER_H
+#define ALLOD_ENGINE_DUMP_OWNER_H
+
+#include "engine/dump_read.h"
+
+/* What is read next stands at `offset`. R_IO. */
+typedef enum result dump_seek_fn(void *context, uint64_t offset);
+
+struct dump_owner_run {
+        /* set by the caller */
+        struct owner owner;
+        const struct dump_secret *secret; /* of a dump that is encrypted; NULL: none */
+        dump_read_fn *read;
+        dump_seek_fn *seek; /* NULL: it cannot be read but from its start to its end */
+        uint64_t size;      /* of the dump; with seek */
+        void *context;
+        dump_write_fn *write;
+        void *write_context;
+
+        /* what became of it */
+        struct dump_counts counts; /* of what was written */
+        struct dump_fault fault;   /* after R_CORRUPT, R_FORMAT and R_UNAUTHENTICATED */
+};
+
+/* R_ABSENT: the dump does not have the owner. R_CORRUPT, R_FORMAT: it is damaged, or none. R_UNAUTHENTICATED: the
+ * secret does not fit. R_NO_MEMORY; what the callbacks answer. */
+enum result dump_owner_run(struct dump_owner_run *run) MUST_USE;
+
+#endif
