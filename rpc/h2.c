@@ -24,6 +24,16 @@ static void end_for_abuse(struct h2 *h2, const char *complaint)
 
 /* ---- The request, from nghttp2 ---- */
 
+/*
+ * HEADERS on a stream that is gone (RFC 9113 sections 5.1 and 5.1.1). Those are forgiven that may have crossed a reset
+ * of ours on their way, such as the trailers of an upload that was answered early.
+ */
+static bool is_stale(const struct h2 *h2, int32_t id)
+{
+        return id % 2 == 1 && id > h2->last_reset_id && id <= nghttp2_session_get_last_proc_stream_id(h2->session) &&
+               nghttp2_session_find_stream(h2->session, id) == NULL;
+}
+
 static int on_begin_headers_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
         struct h2 *h2 = user_data;
@@ -245,8 +255,15 @@ static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
  * know, of which nobody hears; they cost no more than their bytes.) */
 static int on_begin_frame_cb(nghttp2_session *session, const nghttp2_frame_hd *head, void *user_data)
 {
-        (void)session;
-        if (head->type == NGHTTP2_PRIORITY) spend_control(user_data);
+        struct h2 *h2 = user_data;
+
+        if (head->type == NGHTTP2_HEADERS && is_stale(h2, head->stream_id))
+                h2_check(h2, nghttp2_session_terminate_session(session, NGHTTP2_STREAM_CLOSED));
+        if (head->type == NGHTTP2_PRIORITY) {
+                spend_control(h2);
+                if (head->stream_id == 0)
+                        h2_check(h2, nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR));
+        }
         return 0;
 }
 
@@ -368,6 +385,8 @@ static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame
             h2->carrier.complaint == NULL)
                 h2->carrier.complaint = nghttp2_http2_strerror(frame->goaway.error_code);
         if (frame->hd.type == NGHTTP2_GOAWAY) on_goaway_sent(h2);
+        if (frame->hd.type == NGHTTP2_RST_STREAM && frame->hd.stream_id > h2->last_reset_id)
+                h2->last_reset_id = frame->hd.stream_id;
         if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
         if (frame->hd.type == NGHTTP2_DATA) budget_earn(&h2->controls, H2_CONTROLS_PER_DATA);
         budget_earn(&h2->pings, H2_CONTROLS_PER_DATA);

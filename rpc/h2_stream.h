@@ -32,6 +32,8 @@ struct h2 {
         size_t held_back_count;        /* requests that wait for some of them to go */
         struct h2_stream *head_stream; /* whose header block is being decoded; NULL: none, or nobody wants it */
 
+        int32_t last_reset_id; /* the greatest that we have reset */
+
         /* while producing */
         struct output *output;
         bool is_output_full; /* a DATA frame waits for room */
