@@ -20,6 +20,14 @@ static uint32_t connections_per_address(const struct bounds *bounds, size_t max)
         return (uint32_t)(max / CONNECTIONS_SHARE + 1);
 }
 
+/* A part of what all calls may hold, but never less than one of the largest takes. */
+static size_t share_max(size_t held_max)
+{
+        size_t part = held_max / CALL_SHARE_PART;
+
+        return part < CALL_ARENA_MAX ? CALL_ARENA_MAX : part;
+}
+
 enum result commons_new(const struct bounds *bounds, struct commons **out)
 {
         struct commons *commons = calloc(1, sizeof *commons);
@@ -33,7 +41,7 @@ enum result commons_new(const struct bounds *bounds, struct commons **out)
         commons->held.held_max = commons->body_bytes_max / BODIES_MAX * CALLS_HELD_MAX +
                                  commons->body_bytes_max % BODIES_MAX * (CALLS_HELD_MAX / BODIES_MAX);
         for (i = 0; i < CALL_SHARES_MAX; i++)
-                commons->shares[i].held_max = commons->held.held_max / CALL_SHARE_PART;
+                commons->shares[i].held_max = share_max(commons->held.held_max);
         r = addresses_init(&commons->addresses, commons->connections_max,
                            connections_per_address(bounds, commons->connections_max), bounds->has_loopback);
         if (r != R_OK) {

@@ -11,7 +11,7 @@
 #define READERS_PER_WORKER 4 /* one each is used; the rest is for tools that die and leave their slots behind */
 #define SPAN_MAX           1000000
 #define MAP_SIZE_MIN       ((size_t)16 << 20)
-#define BODY_BYTES_MIN     ((size_t)8 << 20) /* two of the largest */
+#define BODY_BYTES_MIN     ((size_t)16 << 20) /* calls then hold as much as one of the largest takes */
 #define NUMBER_MAX         1000000
 
 static const struct option_spec options[] = {
@@ -28,7 +28,8 @@ static const struct option_spec options[] = {
         {"max-connections", "N", "connections at a time [20000], or what file descriptors allow"},
         {"max-connections-per-address", "N",
          "of one IPv4 address or IPv6 network of 64 bits [a sixteenth of those]; 0: no bound"},
-        {"max-body-bytes", "SIZE", "request bodies under way at a time [256M]; calls hold three times that"},
+        {"max-body-bytes", "SIZE",
+         "request bodies under way at a time, at least 16M [256M]; calls hold up to three times that"},
         {"key-guesses", "N", "wrong keys a minute of one address, a hundred at first [10]; 0: any number"},
         {"limit-loopback", NULL, "the bounds on addresses hold for loopback, too, where proxies are"},
         {"head-timeout", "TIME", "for a TLS handshake, a preface or a request's head [10s]"},
@@ -141,7 +142,7 @@ static int read_bounds(const struct arguments *arguments, struct bounds *bounds)
                         return command_misused(command, "--%s wants a time such as 5s, 2m or 1h.", spans[i].name);
         }
         if (body_bytes != NULL && !parse_size(body_bytes, BODY_BYTES_MIN, &bounds->body_bytes))
-                return command_misused(command, "--max-body-bytes wants a size of at least 8M, such as 64M.");
+                return command_misused(command, "--max-body-bytes wants a size of at least 16M, such as 64M.");
         return EXIT_DONE;
 }
 

@@ -315,6 +315,26 @@ def test_many_idle_connections(server, http1, store):
         raw.socket.close()
 
 
+def test_nobody_reads_the_log(tmp_path):
+    """A pipe that nobody reads any more (SIGPIPE) does not end the server, whatever it has to say."""
+    store = harness.Store(tmp_path / "store")
+    server = harness.subprocess.Popen([harness.ALLOD, "serve", "--data", store.data, *harness.SERVE_OPTIONS, *harness.MAP_SIZE],
+                                      stderr=harness.subprocess.PIPE, text=True)
+    try:
+        line = server.stderr.readline()
+        port = int(line.partition("listening address=127.0.0.1:")[2].split()[0])
+        server.stderr.close()
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), timeout=harness.BOUND_SECONDS) as raw:
+                raw.sendall(b"GET /app HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert raw.recv(65536).startswith(b"HTTP/1.1 403")
+        server.terminate()
+        assert server.wait(timeout=harness.BOUND_SECONDS) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_storm_of_connections(server, store):
     """Connections that come, ask and go, from several threads."""
     failures = []
