@@ -9,7 +9,8 @@
  *      /large     200 with consumer.large_len bytes of a pattern
  *      /empty     204
  *
- * Transcript: "head METHOD TARGET authority=... [body]\n", "data N\n", "end\n", "slow\n" (answered 504), "writable\n", "closed answered\n".
+ * Transcript: "head METHOD TARGET authority=... [body]\n", "data N\n", "end\n", "slow\n" (answered 504), "writable\n",
+ * "closed answered\n".
  */
 #ifndef ALLOD_TESTS_WIRE_CONSUMER_H
 #define ALLOD_TESTS_WIRE_CONSUMER_H
