@@ -1,6 +1,7 @@
 #include "rpc/h1.h"
 
 #include <llhttp.h>
+#include <strings.h>
 
 #include "engine/require.h"
 #include "rpc/date.h"
@@ -367,21 +368,30 @@ static const llhttp_settings_t *settings(void)
         return &table;
 }
 
+/* Of "http://" or "https://", in any case; 0: neither. */
+static size_t scheme_len_of(struct bytes target)
+{
+        const char *text = (const char *)target.data;
+
+        if (target.len >= 7 && strncasecmp(text, "http://", 7) == 0) return 7;
+        return target.len >= 8 && strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
+}
+
 /* RFC 9112 section 3.2.2: "http://host/path" means what "/path" does; its host overrides the field. */
 static bool take_absolute_target(struct request_head *head)
 {
-        struct bytes prefix = bytes_start_with(head->target, BYTES("https://")) ? BYTES("https://") : BYTES("http://");
+        size_t scheme_len = scheme_len_of(head->target);
         const uint8_t *slash;
         struct bytes rest;
 
         if (head->target.data[0] == '/') return true;
         if (bytes_equal(head->target, BYTES("*"))) return bytes_equal(head->method, BYTES("OPTIONS"));
-        if (!bytes_start_with(head->target, prefix)) return false;
-        rest = bytes_of(head->target.data + prefix.len, head->target.len - prefix.len);
+        if (scheme_len == 0) return false;
+        rest = bytes_skip(head->target, scheme_len);
         slash = memchr(rest.data, '/', rest.len);
         head->authority = slash == NULL ? rest : bytes_of(rest.data, (size_t)(slash - rest.data));
         head->target = slash == NULL ? BYTES("/") : bytes_of(slash, (size_t)(rest.data + rest.len - slash));
-        return head->authority.len > 0;
+        return head->authority.len > 0 && h1_is_host(head->authority);
 }
 
 /* 0, or the status to refuse it with. */

@@ -98,6 +98,54 @@ static bool is_length(struct bytes value)
         return value.len > 0 && value.len <= 18;
 }
 
+static bool is_hex(uint8_t c)
+{
+        return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* A name or an IPv4 address: unreserved, sub-delims, and bytes in hex behind a percent sign (RFC 3986 section 3.2.2).
+ */
+static size_t name_len_of(struct bytes host)
+{
+        size_t at = 0;
+
+        while (at < host.len) {
+                uint8_t c = host.data[at];
+
+                if (c == '%' && host.len - at > 2 && is_hex(host.data[at + 1]) && is_hex(host.data[at + 2]))
+                        at += 3;
+                else if (c == '(' || c == ')' || c == ',' || c == ';' || c == '=' ||
+                         (is_tchar(c) && strchr("%#^`|", c) == NULL))
+                        at++;
+                else
+                        break;
+        }
+        return at;
+}
+
+/* "[::1]"; what stands between the brackets is nobody's matter here. 0: it does not end. */
+static size_t literal_len_of(struct bytes host)
+{
+        size_t at = 1;
+
+        while (at < host.len && (is_hex(host.data[at]) || host.data[at] == ':' || host.data[at] == '.'))
+                at++;
+        return at > 1 && at < host.len && host.data[at] == ']' ? at + 1 : 0;
+}
+
+bool h1_is_host(struct bytes value)
+{
+        bool is_literal = value.len > 0 && value.data[0] == '[';
+        size_t at = is_literal ? literal_len_of(value) : name_len_of(value);
+
+        if (is_literal && at == 0) return false;
+        if (at == value.len) return true;
+        if (value.data[at++] != ':') return false;
+        while (at < value.len && is_digit(value.data[at]))
+                at++;
+        return at == value.len;
+}
+
 static bool note_field(struct bytes name, struct bytes value, struct facts *facts)
 {
         if (is_name(name, BYTES("content-length"))) {
@@ -108,8 +156,9 @@ static bool note_field(struct bytes name, struct bytes value, struct facts *fact
                 facts->transfer_encodings++;
                 return is_name(value, BYTES("chunked"));
         }
-        if (is_name(name, BYTES("host"))) facts->hosts++;
-        return true;
+        if (!is_name(name, BYTES("host"))) return true;
+        facts->hosts++;
+        return h1_is_host(value);
 }
 
 static bool check_field(struct bytes line, struct facts *facts)
@@ -172,6 +221,7 @@ static void begin_line(struct h1_chunks *chunks, enum h1_chunk_state state)
         chunks->digits = 0;
         chunks->has_cr = false;
         chunks->is_in_extension = false;
+        chunks->is_in_value = false;
 }
 
 /* One byte of a size line. Extensions are skipped: `1f;name=value`. */
@@ -189,11 +239,21 @@ static bool take_size(struct h1_chunks *chunks, uint8_t c)
         return c == ';' && chunks->digits > 0;
 }
 
+/* One byte of a trailer, `name: value`. */
+static bool take_trailer(struct h1_chunks *chunks, uint8_t c)
+{
+        if (chunks->is_in_value) return is_value_char(c);
+        chunks->is_in_value = c == ':' && chunks->line_len > 0;
+        return chunks->is_in_value || is_tchar(c);
+}
+
 static void end_line(struct h1_chunks *chunks)
 {
         if (chunks->state == H1_CHUNK_TRAILER) {
                 if (chunks->line_len == 0)
                         chunks->state = H1_CHUNK_DONE;
+                else if (!chunks->is_in_value)
+                        chunks->state = H1_CHUNK_BAD;
                 else
                         begin_line(chunks, H1_CHUNK_TRAILER);
         } else if (chunks->digits == 0) {
@@ -227,8 +287,8 @@ static void take_line_byte(struct h1_chunks *chunks, uint8_t c)
         }
         if (chunks->state == H1_CHUNK_LINE)
                 is_good = take_size(chunks, c) && chunks->line_len < CHUNK_LINE_MAX;
-        else /* the first byte of a trailer is of its name: no folding */
-                is_good = is_value_char(c) && (chunks->line_len > 0 || is_tchar(c));
+        else
+                is_good = take_trailer(chunks, c);
         chunks->line_len++;
         if (!is_good) chunks->state = H1_CHUNK_BAD;
 }

@@ -4,7 +4,7 @@
  * Request smuggling lives on what two parsers read differently. So what is not written the one plain way is refused
  * with 400 before llhttp sees it: CR but before LF, LF but after CR, NUL and other control bytes, folded lines, space
  * before a colon, more than one Content-Length or one beside Transfer-Encoding, any coding but `chunked`, no Host or
- * two. Pure functions of bytes.
+ * two, or one that names no host. Pure functions of bytes.
  */
 #ifndef ALLOD_RPC_H1_HEAD_H
 #define ALLOD_RPC_H1_HEAD_H
@@ -20,6 +20,9 @@ long h1_head_find_end(struct bytes bytes, size_t *scanned);
 /* 0 for a whole head that is well formed, else the status to refuse it with: 400, 505 (another major version), 431 (too
  * many fields), 414 (the target is too long). */
 int h1_head_check(struct bytes head);
+
+/* Whether it is the host and port of a URI (RFC 9110 section 7.2), which may be empty. No user in front of it. */
+bool h1_is_host(struct bytes value);
 
 /* ---- Chunked bodies (RFC 9112 section 7.1) ---- */
 
@@ -42,6 +45,7 @@ struct h1_chunks {
         uint8_t digits;  /* of the size */
         bool has_cr;     /* the line's CR was there: only LF may follow */
         bool is_in_extension;
+        bool is_in_value; /* of a trailer, behind its colon */
 };
 
 /* Take the next bytes. *data is what of them is body, maybe empty, within `bytes`; the return value is how many were
