@@ -76,12 +76,15 @@
 #define CONNECTIONS_MAX 20000
 /* Descriptors that are not for connections: the store, loops, listeners, standard streams. */
 #define DESCRIPTORS_RESERVED 64
+#define DESCRIPTORS_MIN      (DESCRIPTORS_RESERVED + 32) /* the server does not start with fewer */
 /* One address may have this part of them, 1,250: thousands of callers behind it when they speak HTTP/2, some hundreds
  * of processes with a pool each when they speak HTTP/1.1, and it takes sixteen addresses to shut others out. */
 #define CONNECTIONS_SHARE 16
 #define LISTEN_BACKLOG    1024
 /* Sockets taken from a listener in one turn, so that a flood of them does not keep loop 0 from its own. */
 #define ACCEPTS_PER_TURN 64
+/* Before accepting is tried again when the system has nothing left to do it with. */
+#define ACCEPT_PAUSE_MS 100
 
 /* ---- Keys ---- */
 

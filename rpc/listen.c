@@ -331,22 +331,31 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
         close(fd);
 }
 
-/* No descriptor is left: accept and close one connection by the spare one. */
-static void shed(struct listener *listener)
+/* Whether accept failed for want of what all of the system shares, and would fail again at once. */
+static bool is_want(int error)
 {
+        return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* No descriptor is left: accept and close one connection by the spare one. False: not even that is possible. */
+static bool shed(struct listener *listener)
+{
+        bool is_possible;
         int fd;
 
         if (listener->spare_fd >= 0) close(listener->spare_fd);
         fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        is_possible = fd >= 0 || !is_want(errno);
         if (fd >= 0) {
                 close(fd);
                 log_refusal(listener, "unknown", "no file descriptor left");
         }
         listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return is_possible;
 }
 
-/* Up to `count` of those that wait. */
-static void accept_some(struct listener *listener, int count)
+/* Up to `count` of those that wait. False: none can be accepted for now. */
+static bool accept_some(struct listener *listener, int count)
 {
         int i;
 
@@ -357,11 +366,31 @@ static void accept_some(struct listener *listener, int count)
 
                 if (fd >= 0)
                         take(listener, fd, &address);
-                else if (errno == EMFILE || errno == ENFILE)
-                        shed(listener);
-                else if (errno != EINTR && errno != ECONNABORTED)
-                        return; /* EAGAIN: all are taken */
+                else if (is_want(errno) && !shed(listener))
+                        return false;
+                else if (errno == EAGAIN)
+                        break; /* all are taken */
         }
+        return true;
+}
+
+static void on_connection_cb(uv_poll_t *handle, int status, int events);
+
+static void on_pause_over_cb(struct host_timer *timer)
+{
+        struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, pause));
+
+        uv_poll_start(&listener->poll, UV_READABLE, on_connection_cb);
+}
+
+/* Who waits would wake the loop again and again. */
+static void pause_accepting(struct listener *listener)
+{
+        struct host *host = &listener->loops[0].host;
+
+        uv_poll_stop(&listener->poll);
+        listener->pause.fire_cb = on_pause_over_cb;
+        host_timer_set(host, &listener->pause, host_now_ns(host) + ACCEPT_PAUSE_MS * INT64_C(1000000));
 }
 
 static void on_connection_cb(uv_poll_t *handle, int status, int events)
@@ -370,7 +399,7 @@ static void on_connection_cb(uv_poll_t *handle, int status, int events)
 
         (void)events;
         loop_update_time(&listener->loops[0]);
-        if (status == 0) accept_some(listener, ACCEPTS_PER_TURN);
+        if (status == 0 && !accept_some(listener, ACCEPTS_PER_TURN)) pause_accepting(listener);
 }
 
 enum result listen_start(struct listener *listener, enum plane plane, struct loop *loops, unsigned loop_count)
@@ -394,14 +423,17 @@ void listen_use_tls(struct listener *listener, struct tls_context *tls)
 
 void listen_empty(struct listener *listener)
 {
-        if (listener->fd >= 0 && listener->loops != NULL) accept_some(listener, LISTEN_BACKLOG + 1);
+        if (listener->fd >= 0 && listener->loops != NULL) (void)accept_some(listener, LISTEN_BACKLOG + 1);
 }
 
 void listen_stop(struct listener *listener)
 {
         if (listener->fd < 0) return;
         listen_use_tls(listener, NULL);
-        if (listener->loops != NULL) uv_close((uv_handle_t *)&listener->poll, NULL);
+        if (listener->loops != NULL) {
+                if (listener->pause.is_set) host_timer_clear(&listener->loops[0].host, &listener->pause);
+                uv_close((uv_handle_t *)&listener->poll, NULL);
+        }
         close(listener->fd);
         if (listener->spare_fd >= 0) close(listener->spare_fd);
         if (listener->path[0] != '\0') unlink(listener->path);

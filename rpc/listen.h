@@ -21,8 +21,9 @@
 
 struct listener {
         uv_poll_t poll;
-        int fd;       /* -1: not open */
-        int spare_fd; /* to be closed when no other is left */
+        struct host_timer pause; /* set while nothing can be accepted */
+        int fd;                  /* -1: not open */
+        int spare_fd;            /* to be closed when no other is left */
         enum plane plane;
         struct loop *loops; /* loops[0] is its own */
         unsigned loop_count;
