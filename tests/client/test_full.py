@@ -77,6 +77,23 @@ def until(ask, status):
     return answer
 
 
+def test_limited_files(tmp_path):
+    """A limit on the size of files is a full disk, and not the end of the process."""
+    store = harness.Store(tmp_path / "store")
+    headers = store.alice.headers()
+    with harness.serving(store.data, wrapper=["prlimit", f"--fsize={3 << 20}"]) as server:
+        full = Disk(server, headers)
+        app = full.create().json()["data"]["id"]
+        job = full.run(app)
+        full.fill(app)
+        full.assert_read_only(app, job)
+        full.delete(app)
+        server.wait_for("info store-writable")
+        until(full.create, 201)
+        full.http.close()
+    assert harness.tool("verify", "--data", store.data).returncode == 0
+
+
 class Disk:
     """A store on a small disk, and one client of it."""
 
