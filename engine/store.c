@@ -348,6 +348,15 @@ size_t store_room(const struct store *store)
         return backend_room(store->backend);
 }
 
+bool store_gives_snapshots(const struct store *store)
+{
+        struct backend_txn *txn;
+        enum result r = backend_begin_read(store->backend, &txn);
+
+        if (r == R_OK) backend_abort(txn);
+        return r != R_CORRUPT;
+}
+
 enum result store_open_spool(const struct store *store, int *fd)
 {
         int opened = openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

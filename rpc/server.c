@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ struct server {
         uv_timer_t ticket_timer;
         bool has_handles;
         bool is_stopping;
+
+        atomic_bool is_lost; /* the store gives no snapshots: set by the writer's thread, before it asks to stop */
 };
 
 static enum result __attribute__((format(printf, 3, 4)))
@@ -108,7 +111,9 @@ static void stop(struct server *server, const char *reason)
 
 static void on_stop_cb(uv_async_t *handle)
 {
-        stop(handle->data, "asked to");
+        const struct server *server = handle->data;
+
+        stop(handle->data, atomic_load(&server->is_lost) ? "the store cannot be read" : "asked to");
 }
 
 static void on_signal_cb(uv_signal_t *handle, int number)
@@ -213,6 +218,9 @@ static void on_writer_event_cb(void *context, enum writer_event event, enum resu
         log_begin(&line, &server->log, lines[event].level, lines[event].name);
         if (event != WRITER_WRITABLE) log_text(&line, "result", result_name(r));
         log_end(&line);
+        if (event != WRITER_LATCHED || store_gives_snapshots(server->store)) return;
+        atomic_store(&server->is_lost, true);
+        server_stop(server);
 }
 
 static void watch_writer(struct server *server)
@@ -222,7 +230,10 @@ static void watch_writer(struct server *server)
         if (server->store == NULL) return;
         writer_set_event_cb(store_writer(server->store), server, on_writer_event_cb);
         writer_stat(store_writer(server->store), &stat);
-        if (stat.is_read_only) on_writer_event_cb(server, WRITER_READ_ONLY, R_READ_ONLY);
+        if (stat.is_latched)
+                on_writer_event_cb(server, WRITER_LATCHED, R_COMMIT_UNKNOWN);
+        else if (stat.is_read_only)
+                on_writer_event_cb(server, WRITER_READ_ONLY, R_READ_ONLY);
 }
 
 /* ---- Starting ---- */
@@ -237,14 +248,18 @@ static unsigned cpu_count(void)
         return count < 1 ? 1 : count > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (unsigned)count;
 }
 
-/* As many descriptors as the administrator allows. */
-static void raise_limits(void)
+/* As many descriptors as the administrator allows. With too few libuv would abort where it makes its own. */
+static enum result raise_limits(char why[SERVER_WHY_SIZE])
 {
         struct rlimit limit;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return R_OK;
+        if (limit.rlim_max < DESCRIPTORS_MIN)
+                return explain(why, R_IO, "Only %ju files may be open; at least %d must (ulimit -n, LimitNOFILE=).",
+                               (uintmax_t)limit.rlim_max, DESCRIPTORS_MIN);
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit); /* else connections are shed sooner */
+        return R_OK;
 }
 
 /* Tools find the server through the store's lock file; the address is as the client takes it. */
@@ -322,9 +337,11 @@ enum result server_start(const struct server_options *options, struct store *sto
         server->store = store;
         log_init(&server->log, options->log_level, STDERR_FILENO);
         signal(SIGPIPE, SIG_IGN);
-        raise_limits();
-        r = commons_new(&filled.bounds, &server->commons);
-        if (r != R_OK) explain(why, r, "Cannot set the bounds on peers: %s.", result_text(r));
+        r = raise_limits(why);
+        if (r == R_OK) {
+                r = commons_new(&filled.bounds, &server->commons);
+                if (r != R_OK) explain(why, r, "Cannot set the bounds on peers: %s.", result_text(r));
+        }
         if (r == R_OK) r = method_init(why);
         if (r == R_OK) r = open_planes(server, &filled, why);
         if (r == R_OK) r = open_loops(server, &filled, why);
@@ -413,7 +430,7 @@ enum result server_run(struct server *server)
         for (i = 1; i <= server->worker_count; i++)
                 pthread_join(server->workers[i].thread, NULL);
         drain_writer(server);
-        return r;
+        return r == R_OK && atomic_load(&server->is_lost) ? R_CORRUPT : r;
 }
 
 const char *server_address(const struct server *server)

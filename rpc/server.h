@@ -53,7 +53,8 @@ struct server;
 enum result server_start(const struct server_options *options, struct store *store, struct server **out,
                          char why[SERVER_WHY_SIZE]) MUST_USE;
 
-/* Serves until a signal or server_stop, and ends cleanly. */
+/* Serves until a signal or server_stop, and ends cleanly. R_CORRUPT: it ended by itself in the same way, because the
+ * store gives no snapshots any more. R_IO: a thread could not be made. */
 enum result server_run(struct server *server) MUST_USE;
 
 /* As the first signal does; a second time, as the second. Thread: any, while server_run runs. */

@@ -225,7 +225,9 @@ static int serve(const struct command *command, struct store *store, const struc
         if (r != R_OK) return command_failed(command, "%s", why);
         r = server_run(server);
         server_free(server);
-        return r == R_OK ? EXIT_DONE : EXIT_FAILED;
+        if (r == R_OK) return EXIT_DONE;
+        return command_failed(command, r == R_CORRUPT ? "the store cannot be read any more; start again."
+                                                      : "cannot make a thread.");
 }
 
 /* Cores would hold keys of API callers and of TLS. Where the kernel hands cores to a program, a limit of 0 does not

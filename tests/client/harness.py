@@ -125,8 +125,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(data, *options):
-    server = Server(data, *options)
+def serving(data, *options, wrapper=()):
+    server = Server(data, *options, wrapper=wrapper)
     try:
         yield server
     except BaseException:

@@ -21,6 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Descriptors by which threads wake each other, and a signal its loop: these do not fail, and libuv aborts if they do.
+ */
+#define DESCRIPTORS_MAX 4096
+static atomic_bool wakes[DESCRIPTORS_MAX];
+
 static struct faults own;
 static struct faults *_Atomic current;
 
@@ -71,10 +76,20 @@ static bool must_fail(enum fault_kind kind)
         return true;
 }
 
+static bool is_wake(int fd)
+{
+        return fd >= 0 && fd < DESCRIPTORS_MAX && atomic_load(&wakes[fd]);
+}
+
+static void set_wake(int fd, bool is_one)
+{
+        if (fd >= 0 && fd < DESCRIPTORS_MAX) atomic_store(&wakes[fd], is_one);
+}
+
 /* *len is what to write; false: nothing, errno says why. */
 static bool may_write(enum fault_kind kind, int fd, size_t *len)
 {
-        if (fd == STDOUT_FILENO || fd == STDERR_FILENO || !must_fail(kind)) return true;
+        if (fd == STDOUT_FILENO || fd == STDERR_FILENO || is_wake(fd) || !must_fail(kind)) return true;
         if (faults_here()->error == 0) {
                 *len = (*len + 1) / 2;
                 return true;
@@ -97,7 +112,7 @@ static bool fails(enum fault_kind kind)
 
 ssize_t read(int fd, void *data, size_t len)
 {
-        return CALL(FAULT_READ, SYS_read, fd, data, len);
+        return is_wake(fd) ? syscall(SYS_read, fd, data, len) : CALL(FAULT_READ, SYS_read, fd, data, len);
 }
 
 ssize_t pread(int fd, void *data, size_t len, off_t offset)
@@ -139,6 +154,11 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
         return CALL(FAULT_WRITE, SYS_sendmsg, fd, message, flags);
+}
+
+ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+        return may_write(FAULT_WRITE, fd, &len) ? syscall(SYS_sendto, fd, data, len, flags, NULL, 0) : -1;
 }
 
 int fdatasync(int fd)
@@ -229,6 +249,12 @@ void *mmap(void *address, size_t len, int protection, int flags, int fd, off_t o
         return fails(FAULT_MAP) ? MAP_FAILED : (void *)syscall(SYS_mmap, address, len, protection, flags, fd, offset);
 }
 
+int close(int fd)
+{
+        set_wake(fd, false);
+        return (int)syscall(SYS_close, fd);
+}
+
 int flock(int fd, int operation)
 {
         return (int)CALL(FAULT_LOCK, SYS_flock, fd, operation);
@@ -261,12 +287,19 @@ int epoll_create1(int flags)
 
 int eventfd(unsigned value, int flags)
 {
-        return (int)CALL(FAULT_CREATE, SYS_eventfd2, value, flags);
+        int fd = (int)CALL(FAULT_CREATE, SYS_eventfd2, value, flags);
+
+        set_wake(fd, true);
+        return fd;
 }
 
 int pipe2(int ends[2], int flags)
 {
-        return (int)CALL(FAULT_CREATE, SYS_pipe2, ends, flags);
+        int code = (int)CALL(FAULT_CREATE, SYS_pipe2, ends, flags);
+
+        if (code == 0) set_wake(ends[0], true);
+        if (code == 0) set_wake(ends[1], true);
+        return code;
 }
 
 int socket(int domain, int type, int protocol)

@@ -5,7 +5,8 @@
  * in two ways: linked into a test program, which asks faults_here; and as a library of its own for LD_PRELOAD, where a
  * program is steered from outside through a file that holds this structure and that ALLOD_FAULTS names.
  *
- * What is written to standard output and error neither counts nor fails. Thread: any; one count for the process.
+ * What is written to standard output and error neither counts nor fails, nor does what goes through pipes and eventfds.
+ * Thread: any; one count for the process.
  */
 #ifndef ALLOD_TESTS_LIB_FAULTS_H
 #define ALLOD_TESTS_LIB_FAULTS_H
@@ -17,7 +18,7 @@
 #define FAULTS_LIST(X)                                                                                                 \
         X(READ)                                                                                                        \
         X(PREAD)                                                                                                       \
-        X(WRITE) /* also writev and sendmsg */                                                                         \
+        X(WRITE) /* also writev, send and sendmsg */                                                                   \
         X(PWRITE)                                                                                                      \
         X(SYNC) /* fdatasync and fsync */                                                                              \
         X(TRUNCATE)                                                                                                    \
