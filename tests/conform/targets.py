@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import ssl
 import subprocess
 
 import harness
 import link
+
+
+# It lies in a directory that is not on everybody's path.
+NGHTTPD = shutil.which("nghttpd", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 class Target:
@@ -62,7 +67,7 @@ def nghttpd(directory):
     for _ in range(20):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        child = subprocess.Popen(["nghttpd", "--no-tls", "--address=127.0.0.1", f"--htdocs={directory}", str(port)],
+        child = subprocess.Popen([NGHTTPD, "--no-tls", "--address=127.0.0.1", f"--htdocs={directory}", str(port)],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while child.poll() is None and not is_listening(port):
             pass
