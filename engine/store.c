@@ -153,6 +153,19 @@ enum result store_take_guard(const char *dir, int dir_fd, int *lock_fd, struct s
         return R_OK;
 }
 
+/* A parent that may not be read cannot be synced, and some file systems sync no directory (EINVAL). */
+enum result store_sync_names(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
+{
+        int parent_fd = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int error = fsync(dir_fd) == 0 ? 0 : errno;
+
+        if (parent_fd >= 0) {
+                if (error == 0 && fsync(parent_fd) != 0 && errno != EINVAL) error = errno;
+                close(parent_fd);
+        }
+        return error == 0 ? R_OK : store_fail(why, R_IO, "cannot sync %s: %s", dir, strerror(error));
+}
+
 /* ---- Opening ---- */
 
 static enum result check_present(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
@@ -239,6 +252,9 @@ static enum result open_all(struct store *store, const struct store_options *opt
         if (r == R_OK) r = check_present(dir, store->dir_fd, why);
         if (r == R_OK) r = check_filesystem(dir, store->dir_fd, options->is_forced, notes->warning, why);
         if (r == R_OK) r = store_take_guard(dir, store->dir_fd, &store->lock_fd, holder, why);
+        /* Whoever made or moved the store may have died before its name was on disk: then it would go with the power,
+         * and all that was written to it since. */
+        if (r == R_OK) r = store_sync_names(dir, store->dir_fd, why);
         if (r == R_OK) r = open_files(store, options, notes, why);
         if (r != R_OK) return r;
         r = writer_start(store, &store->writer);

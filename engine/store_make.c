@@ -4,8 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <pb_encode.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,21 +24,6 @@ static enum result sync_fd(const char *dir, int fd, char why[STORE_WHY_SIZE])
 {
         if (fsync(fd) == 0) return R_OK;
         return store_fail(why, R_IO, "cannot sync %s: %s", dir, strerror(errno));
-}
-
-/* A parent that may be written to but not read cannot be synced. */
-static enum result sync_parent(const char *dir, char why[STORE_WHY_SIZE])
-{
-        char path[PATH_MAX];
-        enum result r;
-        int fd;
-
-        REQUIRE(snprintf(path, sizeof path, "%s", dir) < PATH_MAX); /* the kernel has taken it */
-        fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0) return R_OK;
-        r = sync_fd(dir, fd, why);
-        close(fd);
-        return r;
 }
 
 /* R_EXISTS when there is anything but what we make ourselves and what mkfs does. */
@@ -149,7 +132,8 @@ static enum result make_unfinished(const char *dir, int dir_fd, const struct sto
         return r;
 }
 
-/* Its commits are on disk; so must its name be. Else there is none: it is not known to stay there. */
+/* Its commits are on disk; so must its name be, and that of a directory which somebody has made just before. Else there
+ * is none: it is not known to stay there. */
 static enum result move_into_place(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
 {
         enum result r;
@@ -157,7 +141,7 @@ static enum result move_into_place(const char *dir, int dir_fd, char why[STORE_W
         if (renameat(dir_fd, STORE_UNFINISHED_NAME "/" STORE_DATA_NAME, dir_fd, STORE_DATA_NAME) != 0)
                 return store_fail(why, R_IO, "cannot write in %s: %s", dir, strerror(errno));
         clear_unfinished(dir_fd);
-        r = sync_fd(dir, dir_fd, why);
+        r = store_sync_names(dir, dir_fd, why);
         if (r != R_OK) (void)unlinkat(dir_fd, STORE_DATA_NAME, 0);
         return r;
 }
@@ -169,12 +153,7 @@ static enum result enter_dir(const char *dir, int *dir_fd, int *lock_fd, bool *i
         enum result r;
 
         *is_made = mkdir(dir, 0700) == 0;
-        if (*is_made) {
-                r = sync_parent(dir, why);
-                if (r != R_OK) return r;
-        } else if (errno != EEXIST) {
-                return store_fail(why, R_IO, "cannot make %s: %s", dir, strerror(errno));
-        }
+        if (!*is_made && errno != EEXIST) return store_fail(why, R_IO, "cannot make %s: %s", dir, strerror(errno));
         r = store_open_dir(dir, dir_fd, why);
         if (r != R_OK) return r == R_ABSENT ? R_IO : r;
         /* Before the lock too, which would leave its file in a directory of somebody else's. */

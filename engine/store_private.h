@@ -70,6 +70,8 @@ enum result store_fail(char why[STORE_WHY_SIZE], enum result r, const char *form
 enum result store_put_meta(struct backend_txn *txn, struct bytes key, struct bytes body) MUST_USE;
 enum result store_put_time(struct backend_txn *txn, int64_t time_ms) MUST_USE;
 enum result store_open_dir(const char *dir, int *dir_fd, char why[STORE_WHY_SIZE]) MUST_USE;
+/* The names in the directory are on disk, and its own: in a parent that can be synced. */
+enum result store_sync_names(const char *dir, int dir_fd, char why[STORE_WHY_SIZE]) MUST_USE;
 enum result store_take_guard(const char *dir, int dir_fd, int *lock_fd, struct store_holder *holder,
                              char why[STORE_WHY_SIZE]) MUST_USE;
 
