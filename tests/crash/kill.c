@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "engine/verify.h"
-#include "tests/crash/child.h"
+#include "tests/crash/stage.h"
 #include "tests/crash/verify.h"
 #include "tests/lib/tempdir.h"
 #include "tests/lib/test.h"
@@ -50,16 +50,6 @@
 #define LOAD_US_MAX     (INT64_C(120000) * SLOWER) /* of load before a death: some dozens of commits */
 #define START_US_MAX    (INT64_C(40000) * SLOWER)  /* `allod serve` is ready after some 20 ms */
 #define INIT_US_MAX     (INT64_C(25000) * SLOWER)
-#define EXIT_DONE       0
-#define EXIT_FAILED     1
-
-/* A store, whoever serves it. */
-struct stage {
-        struct tempdir parent;
-        char dir[TEMPDIR_PATH_SIZE + 32];
-        struct child child;
-        struct load load;
-};
 
 static struct slot dice; /* of the test itself */
 static uint64_t seed;
@@ -102,39 +92,6 @@ static void check_files(const struct stage *stage, bool is_settled)
 
 /* ---- The server ---- */
 
-static void start_init(struct stage *stage, bool is_demo)
-{
-        const char *const args[] = {"init", "--data", stage->dir, is_demo ? "--demo" : NULL, NULL};
-
-        child_start(&stage->child, args);
-}
-
-static void start_server(struct stage *stage)
-{
-        const char *const args[] = {"serve",      "--data", stage->dir,  "--listen", "127.0.0.1:0",
-                                    "--map-size", "4G",     "--workers", "2",        NULL};
-
-        child_start(&stage->child, args);
-}
-
-static void await_server(struct stage *stage)
-{
-        char address[LOAD_ADDRESS_SIZE], admin[LOAD_ADDRESS_SIZE];
-
-        if (!child_read_until(&stage->child, " workers=")) fail_msg("it does not serve: %s", stage->child.output);
-        assert_true(child_word(&stage->child, "address=", address, sizeof address));
-        assert_true(child_word(&stage->child, "admin=", admin, sizeof admin));
-        load_set_address(&stage->load, address, admin);
-}
-
-static void expect_exit(struct stage *stage, int code)
-{
-        int status = child_wait(&stage->child);
-
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != code)
-                fail_msg("status %#x instead of exit %d; it printed: %s", (unsigned)status, code, stage->child.output);
-}
-
 static void expect_killed(struct stage *stage)
 {
         int status = child_wait(&stage->child);
@@ -145,14 +102,12 @@ static void expect_killed(struct stage *stage)
 
 static void open_stage(struct stage *stage)
 {
-        memset(stage, 0, sizeof *stage);
-        tempdir_make(&stage->parent);
-        snprintf(stage->dir, sizeof stage->dir, "%s/store", stage->parent.path);
+        stage_make(stage);
         load_init(&stage->load, seed + kills);
-        start_init(stage, false);
-        expect_exit(stage, EXIT_DONE);
-        start_server(stage);
-        await_server(stage);
+        stage_start_init(stage, false);
+        stage_expect_exit(stage, EXIT_DONE);
+        stage_start_server(stage);
+        stage_await_server(stage);
         load_setup(&stage->load);
         load_fill(&stage->load);
 }
@@ -176,7 +131,7 @@ static void close_stage(struct stage *stage)
         verify(stage, true);
         load_wait_purged(&stage->load);
         child_signal(&stage->child, SIGTERM);
-        expect_exit(stage, EXIT_DONE);
+        stage_expect_exit(stage, EXIT_DONE);
         check_files(stage, true);
         sent += stage->load.sent;
         acknowledged += stage->load.acknowledged;
@@ -206,7 +161,7 @@ static void kill_under_load(struct stage *stage)
 /* While it starts, and finds what to purge. */
 static void kill_at_start(struct stage *stage)
 {
-        start_server(stage);
+        stage_start_server(stage);
         child_watch(&stage->child, dice_us(START_US_MAX));
         child_signal(&stage->child, SIGKILL);
         expect_killed(stage);
@@ -230,8 +185,8 @@ static void test_kill(void **state)
                         kill_under_load(&stage);
                         while (kills < last && slot_random(&dice, 8) == 0)
                                 kill_at_start(&stage);
-                        start_server(&stage);
-                        await_server(&stage);
+                        stage_start_server(&stage);
+                        stage_await_server(&stage);
                         verify(&stage, false);
                         if (kills % 2 == 0) load_fill(&stage.load);
                 }
@@ -255,13 +210,13 @@ static void test_term(void **state)
                 child_watch(&stage.child, dice_us(LOAD_US_MAX));
                 atomic_store(&stage.load.may_refuse, true);
                 child_signal(&stage.child, SIGTERM);
-                expect_exit(&stage, EXIT_DONE);
+                stage_expect_exit(&stage, EXIT_DONE);
                 load_join(&stage.load);
                 expect_no_failure(&stage);
                 check_files(&stage, false);
                 terms++;
-                start_server(&stage);
-                await_server(&stage);
+                stage_start_server(&stage);
+                stage_await_server(&stage);
                 verify(&stage, false);
                 assert_int_equal(stage.load.open_done, 0);
         }
@@ -279,8 +234,8 @@ static void test_second_server(void **state)
         open_stage(&stage);
         load_start(&stage.load);
         first = stage.child;
-        start_server(&stage);
-        expect_exit(&stage, EXIT_FAILED);
+        stage_start_server(&stage);
+        stage_expect_exit(&stage, EXIT_FAILED);
         snprintf(wanted, sizeof wanted, "is held by process %d, which serves at", (int)first.pid);
         if (strstr(stage.child.output, wanted) == NULL) fail_msg("it says: %s", stage.child.output);
         stage.child = first;
@@ -303,10 +258,8 @@ static void test_init(void **state)
                 bool is_there;
                 int status;
 
-                memset(&stage, 0, sizeof stage);
-                tempdir_make(&stage.parent);
-                snprintf(stage.dir, sizeof stage.dir, "%s/store", stage.parent.path);
-                start_init(&stage, is_demo);
+                stage_make(&stage);
+                stage_start_init(&stage, is_demo);
                 child_watch(&stage.child, dice_us(INIT_US_MAX));
                 child_signal(&stage.child, SIGKILL);
                 status = child_wait(&stage.child);
@@ -316,8 +269,8 @@ static void test_init(void **state)
                 snprintf(data, sizeof data, "%s/data.mdb", stage.dir);
                 is_there = access(data, F_OK) == 0;
                 if (is_there) check_files(&stage, true);
-                start_init(&stage, is_demo);
-                expect_exit(&stage, is_there && !is_demo ? EXIT_FAILED : EXIT_DONE);
+                stage_start_init(&stage, is_demo);
+                stage_expect_exit(&stage, is_there && !is_demo ? EXIT_FAILED : EXIT_DONE);
                 check_files(&stage, true);
                 tempdir_remove(&stage.parent);
         }

@@ -36,6 +36,8 @@ void load_init(struct load *load, uint64_t seed)
         unsigned i;
 
         memset(load, 0, sizeof *load);
+        load->thread_count = LOAD_THREADS;
+        load->lane_count = LOAD_SLOTS;
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++) {
                 struct load_thread *thread = &load->threads[i / LOAD_SLOTS];
 
@@ -49,7 +51,23 @@ void load_fini(struct load *load)
         unsigned i;
 
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++)
-                slot_fini(&load->threads[i / LOAD_SLOTS].lanes[i % LOAD_SLOTS].slot);
+                slot_fini(load_slot(load, i));
+}
+
+struct slot *load_slot(struct load *load, unsigned index)
+{
+        return &load->threads[index / LOAD_SLOTS].lanes[index % LOAD_SLOTS].slot;
+}
+
+static void note(struct load *load, const struct slot *slot, bool is_done, const char *id, const char *secret)
+{
+        if (load->note_cb != NULL) load->note_cb(load->context, slot, is_done, id, secret);
+}
+
+static void done(struct load *load, struct slot *slot, const char *id, const char *secret)
+{
+        note(load, slot, true, id, secret);
+        slot_done(slot, id, secret);
 }
 
 void load_set_address(struct load *load, const char *address, const char *admin_path)
@@ -364,7 +382,7 @@ static const ProtobufCMessage *must_receive(struct client_call *call, const Prot
         return reply;
 }
 
-static void fill_jobs(struct client *client, struct slot *slot, struct arena *arena)
+static void fill_jobs(struct load *load, struct client *client, struct slot *slot, struct arena *arena)
 {
         struct client_call *calls[FILL_CALLS];
         struct op ops[FILL_CALLS];
@@ -376,9 +394,8 @@ static void fill_jobs(struct client *client, struct slot *slot, struct arena *ar
         }
         for (i = 0; i < FILL_CALLS; i++) {
                 slot->op = ops[i];
-                slot_done(slot,
-                          ((const Allod__V1__Job *)must_receive(calls[i], &allod__v1__job__descriptor, arena))->id,
-                          NULL);
+                done(load, slot,
+                     ((const Allod__V1__Job *)must_receive(calls[i], &allod__v1__job__descriptor, arena))->id, NULL);
         }
 }
 
@@ -391,9 +408,9 @@ static void fill_slot(struct load *load, struct slot *slot)
         arena_init(&arena, NULL, FILL_ARENA_MAX);
         slot->op = (struct op){.kind = OP_CREATE_APP, .number = slot->next_number++};
         call = must_send(client, slot, &arena);
-        slot_done(slot, ((const Allod__V1__App *)must_receive(call, &allod__v1__app__descriptor, &arena))->id, NULL);
+        done(load, slot, ((const Allod__V1__App *)must_receive(call, &allod__v1__app__descriptor, &arena))->id, NULL);
         while (slot->apps[0].job_count < JOBS_HEAVY_MIN)
-                fill_jobs(client, slot, &arena);
+                fill_jobs(load, client, slot, &arena);
         client_close(client);
         arena_fini(&arena);
 }
@@ -403,7 +420,7 @@ void load_fill(struct load *load)
         unsigned i;
 
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++) {
-                struct slot *slot = &load->threads[i / LOAD_SLOTS].lanes[i % LOAD_SLOTS].slot;
+                struct slot *slot = load_slot(load, i);
 
                 if (slot->is_heavy && !slot->apps[0].is_live) {
                         fill_slot(load, slot);
@@ -429,6 +446,7 @@ static void send_next(struct load_thread *thread, struct lane *lane)
         client = request.way.secret[0] == '\0' ? thread->admin : thread->public;
         count = request.way.secret[0] == '\0' ? 0 : metadata_of(&request.way, metadata);
         thread->sent++;
+        note(thread->load, &lane->slot, false, NULL, NULL);
         if (client_start(client, request.path, metadata, count, CHILD_PATIENCE_MS, &lane->arena, &lane->call) != R_OK) {
                 lane->call = NULL;
                 thread->is_ending = true;
@@ -458,7 +476,7 @@ static void acknowledge(struct load_thread *thread, struct lane *lane, struct by
                 id = ((const Allod__V1__CreateKeyResponse *)reply)->key->id;
                 secret = ((const Allod__V1__CreateKeyResponse *)reply)->secret;
         }
-        slot_done(&lane->slot, id, secret);
+        done(thread->load, &lane->slot, id, secret);
         thread->acknowledged++;
 }
 
@@ -496,20 +514,28 @@ static void receive(struct load_thread *thread, struct lane *lane)
         lane->call = NULL;
 }
 
+static bool goes_on(const struct load_thread *thread)
+{
+        const struct load *load = thread->load;
+
+        return !thread->is_ending && !atomic_load(&load->is_stopping) &&
+               (load->calls_max == 0 || thread->sent < load->calls_max);
+}
+
 static void *run(void *arg)
 {
         struct load_thread *thread = arg;
-        unsigned i;
+        unsigned i, lane_count = thread->load->lane_count;
 
-        for (i = 0; i < LOAD_SLOTS && !thread->is_ending; i++)
+        for (i = 0; i < lane_count && !thread->is_ending; i++)
                 send_next(thread, &thread->lanes[i]);
-        while (!thread->is_ending && !atomic_load(&thread->load->is_stopping)) {
-                for (i = 0; i < LOAD_SLOTS; i++) {
+        while (goes_on(thread)) {
+                for (i = 0; i < lane_count; i++) {
                         receive(thread, &thread->lanes[i]);
                         if (!thread->is_ending) send_next(thread, &thread->lanes[i]);
                 }
         }
-        for (i = 0; i < LOAD_SLOTS; i++) {
+        for (i = 0; i < lane_count; i++) {
                 receive(thread, &thread->lanes[i]);
                 if (thread->lanes[i].slot.op.kind != OP_NONE) thread->open++;
                 arena_fini(&thread->lanes[i].arena);
@@ -525,7 +551,7 @@ void load_start(struct load *load)
         unsigned i;
 
         atomic_store(&load->is_stopping, false);
-        for (i = 0; i < LOAD_THREADS; i++) {
+        for (i = 0; i < load->thread_count; i++) {
                 struct load_thread *thread = &load->threads[i];
 
                 thread->is_ending = false;
@@ -540,7 +566,7 @@ void load_join(struct load *load)
 {
         unsigned i;
 
-        for (i = 0; i < LOAD_THREADS; i++) {
+        for (i = 0; i < load->thread_count; i++) {
                 struct load_thread *thread = &load->threads[i];
 
                 pthread_join(thread->thread, NULL);

@@ -43,12 +43,21 @@ struct load_thread {
         uint64_t sent, acknowledged, refused, open;
 };
 
+/* `slot->op` is sent, or done: then ids and secrets are what the answer says, or NULL. */
+typedef void load_note_fn(void *context, const struct slot *slot, bool is_done, const char *id, const char *secret);
+
 struct load {
         char address[LOAD_ADDRESS_SIZE], admin[LOAD_ADDRESS_SIZE];
         struct load_thread threads[LOAD_THREADS];
+        unsigned thread_count, lane_count,
+                calls_max;       /* how much load; as load_init sets them, all and no end of calls */
         atomic_bool is_stopping; /* finish what is open, start nothing */
         atomic_bool may_refuse;  /* the server was told to end: UNAVAILABLE is an answer, and means not done */
         atomic_uint failures;    /* answers that must not be */
+
+        /* NULL, or told of each call before it is sent, and of its answer before the model follows. Thread: any. */
+        void *context;
+        load_note_fn *note_cb;
 
         /* of all runs */
         uint64_t sent, acknowledged, refused;
@@ -56,6 +65,8 @@ struct load {
         uint64_t open_done; /* of them, those that had been done */
         uint64_t compared;  /* apps, jobs, keys and members compared with the model */
 };
+
+struct slot *load_slot(struct load *load, unsigned index);
 
 /* What went wrong, on standard error; the first twenty. */
 void load_failed(struct load *load, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -74,10 +74,10 @@ def test_dump(store, dump, tmp_path):
     chance, killed = random.Random(SEED), 0
     longest = 1.2 * seconds_of("dump", "--data", store, "-o", tmp_path / "other")
     want = facts(dump)["root_hash"]
-    for _ in range(KILLS):
+    while killed < KILLS:
         killed += killed_at_random(chance, longest, "dump", "--data", store, "-o", dump)
         assert facts(dump)["root_hash"] == want, SEED
-    assert killed > 0
+    print(f"{killed} kills of dump")
     assert run("verify", "--data", store).returncode == 0
 
 
@@ -87,7 +87,7 @@ def test_restore(dump, tmp_path):
     longest = 1.2 * seconds_of("restore", dump, "--data", tmp_path / "first")
     want = facts(dump)["root_hash"]
     place = tmp_path / "place"
-    for _ in range(KILLS):
+    while killed < KILLS:
         killed += killed_at_random(chance, longest, "restore", dump, "--data", place)
         if not (place / "data.mdb").exists():
             continue
@@ -95,7 +95,7 @@ def test_restore(dump, tmp_path):
         assert run("dump", "--data", place, "-o", tmp_path / "again").returncode == 0
         assert facts(tmp_path / "again")["root_hash"] == want, SEED
         shutil.rmtree(place)
-    assert killed > 0
+    print(f"{killed} kills of restore")
     shutil.rmtree(place, ignore_errors=True)
     assert run("restore", dump, "--data", place).returncode == 0
 

@@ -54,11 +54,6 @@ static const struct way way_one = {SECRET_ONE, USER_ONE, ""};
 static const struct way way_two = {SECRET_TWO, USER_TWO, ""};
 static const struct way way_team = {SECRET_ONE, USER_ONE, TEAM_BOTH};
 
-static struct slot *slot_at(struct load *load, unsigned index)
-{
-        return &load->threads[index / LOAD_SLOTS].lanes[index % LOAD_SLOTS].slot;
-}
-
 /* ---- Looking ---- */
 
 static void see_jobs(struct seen *seen, const struct way *way, struct seen_app *app)
@@ -215,7 +210,7 @@ static void see_all(struct seen *seen)
         assert_int_equal(see_apps(seen, &way_two), CODE_OK);
         assert_int_equal(see_apps(seen, &way_team), CODE_OK);
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++)
-                see_own(seen, slot_at(seen->load, i));
+                see_own(seen, load_slot(seen->load, i));
 }
 
 /* ---- Finding ---- */
@@ -521,7 +516,7 @@ static void compare_all(struct seen *seen, bool tries_all_keys)
         unsigned i;
 
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++)
-                compare_slot(seen, slot_at(load, i), tries_all_keys, &census);
+                compare_slot(seen, load_slot(load, i), tries_all_keys, &census);
         if (census.apps != seen->app_count || census.keys != seen->key_count || census.users != seen->user_count ||
             census.teams != seen->team_count || census.members != seen->member_count)
                 load_failed(load,
@@ -544,7 +539,7 @@ void load_verify(struct load *load, bool tries_all_keys)
         arena_init(&seen->arena, NULL, ARENA_MAX);
         see_all(seen);
         for (i = 0; i < LOAD_THREADS * LOAD_SLOTS; i++)
-                settle(seen, slot_at(load, i));
+                settle(seen, load_slot(load, i));
         compare_all(seen, tries_all_keys);
         client_close(seen->public);
         client_close(seen->admin);
