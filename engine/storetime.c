@@ -13,10 +13,12 @@ static int64_t system_clock_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Behind the saved time, which rows may bear already: ids of this process come after theirs then, though it does not
+ * know how far the counter of ids had got in that millisecond. */
 void storetime_init(struct storetime *time, int64_t saved_ms, storetime_clock *clock)
 {
         time->clock = clock != NULL ? clock : system_clock_ms;
-        atomic_init(&time->last_ms, saved_ms);
+        atomic_init(&time->last_ms, saved_ms > 0 ? saved_ms + 1 : 0);
         time->bound_ms = saved_ms;
         time->raised_ms = saved_ms;
 }

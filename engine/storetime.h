@@ -5,8 +5,8 @@
  * Within a process the newest time given out is kept, and the clock counts only where it is ahead of it. Across
  * restarts a bound on all times that can be in committed rows is kept on disk: before the writer commits at a time
  * beyond the bound, it puts a new one, STORETIME_MARGIN_MS ahead, in the same transaction. So a busy store pays one put
- * in that many milliseconds, and after a crash time goes on from the bound, at most the margin ahead of the clock. A
- * clean close saves the newest time itself.
+ * in that many milliseconds, and after a crash time goes on from behind the bound, at most the margin ahead of the
+ * clock. A clean close saves the newest time itself, and the next start is behind that.
  *
  * LIMIT: while the clock is behind, time stands still. Order does not suffer, because ids have a counter (uuid.h).
  */
