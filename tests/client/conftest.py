@@ -2,6 +2,7 @@
 
 import pytest
 
+import faults
 import harness
 import rpcs
 
@@ -79,3 +80,9 @@ def alice_in_team(store, channel):
 @pytest.fixture(scope="session")
 def bob_in_team(store, channel):
     return rpcs.Client(channel, store.bob.headers(store.team))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Figures, which tests/run passes on."""
+    for phase, count in faults.injected_by_phase.items():
+        terminalreporter.write_line(f"failures injected: {count} (the real server: {phase})")

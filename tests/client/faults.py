@@ -65,5 +65,13 @@ class Faults:
         self._set("clock_ns", int(hours * 3600 * 10**9))
 
 
+# Failures of the real server, by what it did.
+injected_by_phase = {}
+
+
+def injected(phase, count):
+    injected_by_phase[phase] = injected_by_phase.get(phase, 0) + count
+
+
 def name(error):
     return errno.errorcode.get(error, "half")

@@ -113,7 +113,7 @@ def test_failed_writes(made, tmp_path):
         outcomes.append(outcome)
         if not fired:
             break
-    print(f"failures injected: {len(outcomes) - 1} (writes of a commit: {', '.join(outcomes)})")
+    faults.injected("commit", len(outcomes) - 1)
     assert outcomes[-1] == "as if nothing were"
     assert "latched" in outcomes and "ended" in outcomes
 
@@ -159,7 +159,7 @@ def test_start(case, kinds, error):
         if not fired:
             break
     assert injected > 0
-    print(f"failures injected: {injected} (start, {faults.name(error)})")
+    faults.injected("start", injected)
     case.assert_kept(set())
 
 
@@ -229,7 +229,7 @@ def test_call(case, kinds, error):
             if not fired:
                 break
     assert injected > 0
-    print(f"failures injected: {injected} (call, {', '.join(kinds)}, {faults.name(error)})")
+    faults.injected("call", injected)
     case.assert_kept(kept)
 
 
@@ -278,5 +278,5 @@ def test_shutdown(case, kinds, error):
         if not fired:
             break
     assert injected > 0
-    print(f"failures injected: {injected} (shutdown, {', '.join(kinds)}, {faults.name(error)})")
+    faults.injected("shutdown", injected)
     case.assert_kept(kept)
