@@ -49,7 +49,7 @@ struct asked {
         char *fields;    /* "name: value\n" of headers, then trailers */
         uint8_t *body;
         size_t body_len;
-        size_t consumed;
+        size_t delivered, consumed; /* bytes of the request: given to the call, and given back as credit */
 };
 
 void loopback_init(struct loopback *loopback);

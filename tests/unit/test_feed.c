@@ -445,6 +445,103 @@ static void test_split(void **state)
         }
 }
 
+/* ---- Uploads ---- */
+
+#define RESTORE "/allod.v1.AdminService/Restore"
+
+/* While a stream is held its bytes are taken and earn no credit; then all of it is given, once, and what comes after it
+ * at once. */
+static void test_hold(void **state)
+{
+        static const uint8_t half[7]; /* of nothing that a prefix could begin */
+        struct asked asked;
+
+        (void)state;
+        begin_reflection(&asked);
+        loopback_data(&asked, bytes_of(half, 2));
+        assert_int_equal(asked.consumed, 2);
+        feed_hold(asked.exchange.call);
+        loopback_data(&asked, bytes_of(half, 1));
+        loopback_data(&asked, bytes_of(half, 1));
+        assert_int_equal(asked.consumed, 2);
+        feed_release(asked.exchange.call);
+        assert_int_equal(asked.consumed, 4);
+        feed_release(asked.exchange.call);
+        assert_int_equal(asked.consumed, 4);
+        loopback_data(&asked, bytes_of(half, 0));
+        assert_int_equal(asked.consumed, 4);
+        loopback_close(&asked);
+}
+
+/* A message with so many bytes of a dump that are none. */
+static struct bytes data_message(size_t len)
+{
+        static uint8_t frame[GRPC_PREFIX_LEN + 4 + (60 << 10)];
+
+        memset(frame, 'x', sizeof frame);
+        frame[GRPC_PREFIX_LEN] = 2 << 3 | 2;
+        frame[GRPC_PREFIX_LEN + 1] = (uint8_t)(len | 0x80);
+        frame[GRPC_PREFIX_LEN + 2] = (uint8_t)(len >> 7 | 0x80);
+        frame[GRPC_PREFIX_LEN + 3] = (uint8_t)(len >> 14);
+        grpc_prefix_write(frame, 4 + len);
+        return bytes_of(frame, GRPC_PREFIX_LEN + 4 + len);
+}
+
+/* An upload is of any number of messages and any size, cut anywhere, in little memory: what was taken is forgotten even
+ * where no cut is between two messages. */
+static void test_upload(void **state)
+{
+        static const uint8_t options[] = "\0\0\0\0\x2a\x0a\x28\x0a\x26u:00000000-0000-7000-8000-000000000001";
+        struct bytes message = data_message(31000);
+        static uint8_t piece[60000];
+        struct asked asked;
+        const struct call *call;
+
+        (void)state;
+        loopback.peer.plane = PLANE_ADMIN;
+        loopback_begin(&loopback, &asked, "POST", RESTORE, GRPC, true);
+        loopback_data(&asked, bytes_of(options, sizeof options - 1));
+        call = asked.exchange.call;
+        loopback_data(&asked, bytes_of(message.data, 30000)); /* from here on each piece ends within a message */
+        memcpy(piece, message.data + 30000, message.len - 30000);
+        memcpy(piece + message.len - 30000, message.data, 30000);
+        for (unsigned i = 0; i < FEED_MESSAGES_MAX + 10; i++) {
+                loopback_data(&asked, bytes_of(piece, message.len));
+                assert_true(call->arena.held < (1 << 20));
+                while (call->feed.is_held)
+                        loopback_run_one(&loopback);
+        }
+        loopback_data(&asked, bytes_of(message.data + 30000, message.len - 30000));
+        assert_false(asked.is_answered);
+        loopback_end(&asked);
+        loopback_wait(&asked);
+        assert_int_equal(loopback_grpc_status(&asked), GRPC_INVALID_ARGUMENT);
+        assert_non_null(strstr(loopback_field(&asked, "grpc-message"), "damaged"));
+        loopback_close(&asked);
+}
+
+/* Whoever leaves in the middle, or says something wrong, leaves nothing behind that would keep the next one out. */
+static void test_upload_ends_early(void **state)
+{
+        static const uint8_t options[] = "\0\0\0\0\x2a\x0a\x28\x0a\x26u:00000000-0000-7000-8000-000000000001";
+        struct bytes message = data_message(50000);
+        struct asked asked;
+
+        (void)state;
+        loopback.peer.plane = PLANE_ADMIN;
+        for (unsigned i = 0; i < 12; i++) {
+                loopback_begin(&loopback, &asked, "POST", RESTORE, GRPC, true);
+                loopback_data(&asked, bytes_of(options, sizeof options - 1));
+                assert_false(asked.is_answered || asked.is_started);
+                if (i % 3 > 0) loopback_data(&asked, message);
+                if (i % 3 > 1) loopback_data(&asked, bytes_of(options, sizeof options - 1));
+                if (i % 4 == 0) loopback_end(&asked);
+                loopback_close(&asked);
+                while (loopback.host.owed > 0)
+                        loopback_run_one(&loopback);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -458,6 +555,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_slow_reader, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_hold, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_upload, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_upload_ends_early, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
