@@ -236,6 +236,29 @@ def test_defaults_of_serve():
         assert [cells[1] for cells in rows("Commands and options", f"`{option} ")] == [f"`{default}`"]
 
 
+# ---- Evidence ----
+
+def missing_evidence(text):
+    """Of `file` `test`, ...: the tests that are not in their file, and files that are not there."""
+    missing, file = [], None
+    for name in re.findall(r"`([^`]+)`", text):
+        if name.startswith("tests/"):
+            file = name
+            missing += [] if os.path.exists(os.path.join(ROOT, file)) else [file]
+        elif file not in missing and not re.search(rf"^(?:def|static void) {re.escape(name)}\(", page(file), re.M):
+            missing.append(name)
+    return missing
+
+
+def test_evidence():
+    """All ten points of OWASP's list name tests, and these are there."""
+    table = list(rows("OWASP API Security Top 10 (2023)", r"API\d+ "))
+    assert [cells[0].split()[0] for cells in table] == [f"API{number}" for number in range(1, 11)]
+    for _, _, evidence in table:
+        assert "`tests/" in evidence and missing_evidence(evidence) == []
+    assert missing_evidence("`tests/client/test_tls.py` `test_demo`, `test_nothing`; `tests/none.c`") == ["test_nothing", "tests/none.c"]
+
+
 # ---- Links ----
 
 @pytest.mark.parametrize("path", PAGES)

@@ -107,6 +107,29 @@ def test_curl_old(house, secure):
     assert house.curl(secure.port, "--cacert", house.other.ca)[0] == 60
 
 
+def test_wrong_name(house, secure):
+    """Clients that look for another host than the certificate names turn away."""
+    done = subprocess.run(["curl", "--silent", "--cacert", house.authority.ca, "--resolve",
+                           f"other.example:{secure.port}:127.0.0.1", f"https://other.example:{secure.port}/app"],
+                          capture_output=True, timeout=BOUND_SECONDS)
+    assert done.returncode == 60
+    with grpc.secure_channel(f"127.0.0.1:{secure.port}", house.credentials(), options=[
+            ("grpc.ssl_target_name_override", "other.example"), ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0)]) as channel:
+        assert rpcs.Client(channel, house.store.alice.headers()).outcome("ListApps") == "UNAVAILABLE"
+
+
+def test_no_protocol_in_common(house, secure):
+    """RFC 7301 section 3.2: who offers by ALPN what is not spoken here is told so, and gets no HTTP."""
+    context = house.context()
+    context.set_alpn_protocols(["spdy/3.1", "h3"])
+    with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+        house.connect(secure.port, context)
+    context.set_alpn_protocols(["h3", "http/1.1", "h2"])
+    with house.connect(secure.port, context) as connection:
+        assert connection.selected_alpn_protocol() == "h2"
+
+
 def test_grpc_python(house, secure):
     with house.channel(f"127.0.0.1:{secure.port}") as channel:
         alice = rpcs.Client(channel, house.store.alice.headers())
@@ -191,6 +214,27 @@ def test_mutual_node(house, mutual):
     seen = test_node.run_client(At, house.store, TLS_CA=house.authority.ca, TLS_CERT=house.client[0],
                                 TLS_KEY=house.client[1])
     assert seen["got"] == seen["created"]
+
+
+def test_mutual_node_in_vain(house, mutual):
+    """grpc-js without a certificate, with another authority's, and with one that is out of date."""
+    class At:
+        address = f"127.0.0.1:{mutual.port}"
+
+    for pair in None, house.stranger, house.authority.issue("old", days=-1):
+        own = {"TLS_CERT": pair[0], "TLS_KEY": pair[1]} if pair else {}
+        seen = test_node.run_client(At, house.store, TLS_CA=house.authority.ca, **own)
+        assert {seen[call]["error"]["code"] for call in ("health", "created", "team_app", "listed")} == {"UNAVAILABLE"}
+
+
+def test_mutual_expired(house, mutual):
+    """A certificate that was good once."""
+    old = house.authority.issue("old", days=-1)
+    for version in "1.2", "1.3":
+        assert house.curl(mutual.port, "--tlsv" + version, "--tls-max", version, "--cert", old[0], "--key", old[1])[0] != 0
+        mutual.wait_for("connection-ended .*certificate has expired")
+    with house.channel(f"127.0.0.1:{mutual.port}", old) as channel:
+        assert rpcs.Client(channel, house.store.alice.headers()).outcome("ListApps") == "UNAVAILABLE"
 
 
 # ---- Administrators over TCP ----

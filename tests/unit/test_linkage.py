@@ -69,6 +69,11 @@ LIBRARIES = {
 }
 
 
+# What opens a connection. The client is the tools' own; a listener asks whether its socket's file is still served.
+CALLS_OUT = re.compile(r"^(connect|getaddrinfo|gethostbyname\w*|uv_tcp_connect|uv_pipe_connect\d?|uv_getaddrinfo)$")
+CALLERS_OUT = {"rpc/client", "rpc/listen"}
+
+
 def sources(folder):
     return sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{ROOT}/{folder}/*.[cS]"))
 
@@ -316,3 +321,12 @@ def test_compiled_violation_is_found(tmp_path):
     assert loud(symbols) == ["rogue imports puts"]
     assert peepers(files, "engine/scope_private.h", PRIVATE_HEADERS["engine/scope_private.h"]) == \
         ["engine/rogue includes engine/scope_private.h"]
+
+
+def test_server_calls_nobody():
+    """No object of the server opens a connection or uses what does: no URL of a record is ever fetched."""
+    objects = {f"{folder}/{name}" for folder in ("engine", "rpc") for name in sources(folder)}
+    calling = {name for name in objects if any(CALLS_OUT.match(symbol) for symbol in imports(f"{BUILD}/{name}.o"))}
+    assert calling == CALLERS_OUT
+    using = {name for name in objects - {"rpc/client"} if any(symbol.startswith("client_") for symbol in imports(f"{BUILD}/{name}.o"))}
+    assert using == set()
