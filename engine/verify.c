@@ -10,6 +10,7 @@
 
 #include "engine/guard.h"
 #include "engine/message.h"
+#include "engine/require.h"
 #include "engine/txn_private.h"
 #include "engine/verify_private.h"
 
@@ -79,47 +80,101 @@ bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, cons
         return backend_get(walk->txn, TABLE_PURGE, key_bytes(&prefix), &value) == R_OK;
 }
 
+/* ---- Rows in their order ---- */
+
+static bool has_prefix(struct bytes key, struct bytes prefix)
+{
+        return prefix.len == 0 || bytes_start_with(key, prefix);
+}
+
+/* Away from the snapshot, and on in a newer one. */
+static enum result change_snapshot(struct walk *walk)
+{
+        enum result r;
+
+        walk->verify->wants_pause = false;
+        backend_rest(walk->txn);
+        r = walk->verify->pause_cb(walk->verify->context);
+        if (r == R_OK) r = backend_renew(walk->txn);
+        walk->was_renewed = true;
+        walk->owner_is_known = walk->app_is_known = false;
+        return r;
+}
+
+/* Rows from `at` on until a pause is wanted: R_OK, and *at is where to go on. R_ABSENT: that was all. */
+static enum result visit_some(struct walk *walk, enum backend_table table, struct bytes prefix, struct key *at,
+                              verify_row_fn *visit)
+{
+        struct backend_cursor cursor;
+        struct bytes key, value;
+        enum result r;
+
+        if ((r = backend_cursor_open(walk->txn, table, &cursor)) != R_OK) return r;
+        r = backend_seek(&cursor, key_bytes(at), &key, &value);
+        while (r == R_OK && has_prefix(key, prefix)) {
+                struct arena_mark mark = arena_mark(&walk->arena);
+
+                if (walk->verify->wants_pause && walk->verify->pause_cb != NULL && key.len <= sizeof at->data) {
+                        memcpy(at->data, key.data, key.len);
+                        at->len = key.len;
+                        backend_cursor_close(&cursor);
+                        return R_OK;
+                }
+                r = visit(walk, key, value);
+                arena_reset(&walk->arena, mark);
+                if (r == R_OK && walk->verify->step_cb != NULL)
+                        r = walk->verify->step_cb(walk->verify->context, key.len + value.len);
+                if (r == R_OK) r = backend_next(&cursor, &key, &value);
+        }
+        backend_cursor_close(&cursor);
+        return r == R_OK ? R_ABSENT : r;
+}
+
+enum result verify_range(struct walk *walk, enum backend_table table, struct bytes prefix, verify_row_fn *visit)
+{
+        struct key at = {.data = {0}, .len = 1};
+        enum result r;
+
+        REQUIRE(prefix.len <= sizeof at.data);
+        if (prefix.len > 0) {
+                memcpy(at.data, prefix.data, prefix.len);
+                at.len = prefix.len;
+        }
+        while ((r = visit_some(walk, table, prefix, &at, visit)) == R_OK) {
+                if ((r = change_snapshot(walk)) != R_OK) return r;
+        }
+        return r == R_ABSENT ? R_OK : r;
+}
+
 /* ---- Records, owner by owner ---- */
 
-static enum result begin_owner(struct walk *walk, struct owner owner)
+/* What this snapshot says of the owner. */
+static void know_owner(struct walk *walk)
 {
+        bool is_new = walk->owner_is_new;
         const struct row profile = {.kind = ROW_PROFILE};
 
-        walk->has_owner = true;
-        walk->owner = owner;
-        walk->verify->owner_count++;
-        walk->profile = (store_v1_Profile)store_v1_Profile_init_zero;
-        walk->member_count = walk->member_owner_count = 0;
-        walk->owner_is_gone = !verify_has(walk, owner, &profile);
-        if (walk->owner_is_gone && !verify_has_prefix_on_purge_list(walk, owner, NULL))
+        if (walk->owner_is_known) return;
+        walk->owner_is_known = true;
+        walk->owner_is_new = false;
+        walk->owner_is_gone = !verify_has(walk, walk->owner, &profile);
+        if (is_new && walk->owner_is_gone && !verify_has_prefix_on_purge_list(walk, walk->owner, NULL))
                 verify_found(walk, &profile, "is absent, other rows of the owner are there, and no purge is to come");
-        return walk->owner_is_gone ? R_OK : verify_changes_load(walk);
 }
 
-static void end_app(struct walk *walk)
-{
-        if (walk->has_app && !walk->owner_is_gone && !walk->app_is_gone) verify_app_end(walk);
-        walk->has_app = false;
-}
-
-static void end_owner(struct walk *walk)
-{
-        end_app(walk);
-        if (walk->has_owner && !walk->owner_is_gone) verify_owner_end(walk);
-        walk->has_owner = false;
-}
-
-static void begin_app(struct walk *walk, const struct row *row)
+static enum result know_app(struct walk *walk, const struct row *row)
 {
         const struct row record = {.kind = ROW_APP, .app = row->app};
+        bool is_new = !walk->has_app || !uuid_equal(row->app, walk->app);
 
-        end_app(walk);
-        walk->has_app = true;
+        if (walk->app_is_known && !is_new) return R_OK;
+        walk->has_app = walk->app_is_known = true;
         walk->app = row->app;
-        walk->stored = walk->counted = (store_v1_Counters)store_v1_Counters_init_zero;
         walk->app_is_gone = !verify_has(walk, walk->owner, &record);
-        if (walk->app_is_gone && !walk->owner_is_gone && !verify_has_prefix_on_purge_list(walk, walk->owner, &row->app))
+        if (is_new && walk->app_is_gone && !walk->owner_is_gone &&
+            !verify_has_prefix_on_purge_list(walk, walk->owner, &row->app))
                 verify_found(walk, &record, "is absent, other rows of the app are there, and no purge is to come");
+        return is_new && !walk->app_is_gone && !walk->owner_is_gone ? verify_count_jobs(walk) : R_OK;
 }
 
 static bool is_hidden(const struct walk *walk, const struct row *row)
@@ -132,6 +187,7 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
         struct record record = {0};
         struct owner owner;
         struct row row;
+        bool is_sound;
         enum result r;
 
         walk->verify->row_count++;
@@ -139,18 +195,14 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
                 verify_found(walk, NULL, "a key of %zu bytes is none of ours", key.len);
                 return R_OK;
         }
-        if (!walk->has_owner || owner.kind != walk->owner.kind || !uuid_equal(owner.id, walk->owner.id)) {
-                end_owner(walk);
-                if ((r = begin_owner(walk, owner)) != R_OK) return r;
-        }
-        if (row_kind_is_under_app(row.kind) && (!walk->has_app || !uuid_equal(row.app, walk->app)))
-                begin_app(walk, &row);
+        know_owner(walk);
+        if (row_kind_is_under_app(row.kind) && (r = know_app(walk, &row)) != R_OK) return r;
         walk->verify->rows[row.kind]++;
         if (!row_kind_has_value(row.kind) && value.len > 0) verify_found(walk, &row, "is an index row with a value");
-        if (row_kind_has_value(row.kind) && record_open(key, value, &record) != R_OK) {
-                verify_found(walk, &row, "its value does not check out");
-                return R_OK;
-        }
+        is_sound = !row_kind_has_value(row.kind) || record_open(key, value, &record) == R_OK;
+        if (!is_sound) verify_found(walk, &row, "its value does not check out");
+        if (row.kind == ROW_CHANGE && !walk->owner_is_gone) return verify_change(walk, &row, is_sound ? &record : NULL);
+        if (!is_sound) return R_OK;
         if (is_hidden(walk, &row))
                 walk->verify->hidden_count++;
         else
@@ -158,37 +210,97 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
         return R_OK;
 }
 
-typedef enum result row_fn(struct walk *walk, struct bytes key, struct bytes value);
-
-/* All rows of a table; their number must be the engine's. */
-static enum result walk_table(struct walk *walk, enum backend_table table, const char *name, row_fn *visit)
+/* All rows that begin as this key does, up to the end of an owner. */
+static enum result check_owner(struct walk *walk, const struct key *prefix, bool is_owner)
 {
-        static const uint8_t lowest[1];
-        struct backend_cursor cursor;
-        struct backend_stat stat;
-        struct bytes key, value;
-        uint64_t count = 0;
         enum result r;
 
-        if ((r = backend_cursor_open(walk->txn, table, &cursor)) != R_OK) return r;
-        r = backend_seek(&cursor, bytes_of(lowest, sizeof lowest), &key, &value);
-        while (r == R_OK) {
-                struct arena_mark mark = arena_mark(&walk->arena);
+        walk->owner_is_new = true;
+        walk->owner_is_known = walk->app_is_known = walk->has_app = false;
+        verify_changes_begin(walk);
+        if (is_owner) walk->verify->owner_count++;
+        if (is_owner && walk->owner.kind == OWNER_TEAM && (r = verify_count_members(walk)) != R_OK) return r;
+        if ((r = verify_range(walk, TABLE_RECORDS, key_bytes(prefix), check_one)) != R_OK) return r;
+        return is_owner && !walk->owner_is_gone ? verify_changes_end(walk) : R_OK;
+}
 
-                count++;
-                r = visit(walk, key, value);
-                arena_reset(&walk->arena, mark);
-                if (r == R_OK && walk->verify->step_cb != NULL)
-                        r = walk->verify->step_cb(walk->verify->context, key.len + value.len);
-                if (r == R_OK) r = backend_next(&cursor, &key, &value);
+static enum result check_foreign(struct walk *walk, size_t len)
+{
+        walk->verify->row_count++;
+        verify_found(walk, NULL, "a key of %zu bytes is none of ours", len);
+        return walk->verify->step_cb == NULL ? R_OK : walk->verify->step_cb(walk->verify->context, len);
+}
+
+/* Behind a key, or behind all keys that begin with an owner's prefix. False: nothing can be. */
+static bool step_behind(struct key *key)
+{
+        if (key->len < OWNER_PREFIX_SIZE) {
+                key->data[key->len++] = 0;
+                return true;
+        }
+        while (key->len > 0 && key->data[key->len - 1] == 0xff)
+                key->len--;
+        if (key->len > 0) key->data[key->len - 1]++;
+        return key->len > 0;
+}
+
+/* The first key from `at` on, cut to an owner's prefix. */
+static enum result find_owner(struct walk *walk, struct key *at)
+{
+        struct backend_cursor cursor;
+        struct bytes key, value;
+        enum result r;
+
+        if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
+        if ((r = backend_seek(&cursor, key_bytes(at), &key, &value)) == R_OK) {
+                at->len = key.len < OWNER_PREFIX_SIZE ? key.len : OWNER_PREFIX_SIZE;
+                memcpy(at->data, key.data, at->len);
         }
         backend_cursor_close(&cursor);
-        if (r != R_ABSENT) return r;
+        return r;
+}
+
+static enum result check_records(struct walk *walk)
+{
+        struct key at = {.data = {0}, .len = 1};
+        enum result r;
+
+        while ((r = find_owner(walk, &at)) == R_OK) {
+                struct key probe = at;
+                struct row row;
+                bool is_owner;
+
+                if (at.len < OWNER_PREFIX_SIZE) {
+                        if ((r = check_foreign(walk, at.len)) != R_OK) return r;
+                } else {
+                        probe.data[probe.len++] = 'P';
+                        is_owner = key_read(key_bytes(&probe), &walk->owner, &row) == R_OK;
+                        if ((r = check_owner(walk, &at, is_owner)) != R_OK) return r;
+                }
+                if (!step_behind(&at)) return R_OK;
+        }
+        return r == R_ABSENT ? R_OK : r;
+}
+
+/* What was read of a table must be the engine's number, when all was read in one snapshot. */
+static void compare_count(struct walk *walk, enum backend_table table, const char *name, uint64_t count)
+{
+        struct backend_stat stat;
+
         backend_stat(walk->txn, &stat);
-        if (stat.rows[table] != count)
+        if (!walk->was_renewed && stat.rows[table] != count)
                 verify_found(walk, NULL, "table %s has %ju rows by its own count and %ju to be read", name,
                              (uintmax_t)stat.rows[table], (uintmax_t)count);
-        return R_OK;
+        walk->was_renewed = false;
+}
+
+static enum result walk_table(struct walk *walk, enum backend_table table, const char *name, verify_row_fn *visit)
+{
+        uint64_t before = walk->verify->row_count;
+        enum result r = verify_range(walk, table, (struct bytes){0}, visit);
+
+        if (r == R_OK) compare_count(walk, table, name, walk->verify->row_count - before);
+        return r;
 }
 
 /* ---- The other tables ---- */
@@ -273,8 +385,8 @@ static enum result walk_all(struct walk *walk)
 {
         enum result r;
 
-        r = walk_table(walk, TABLE_RECORDS, "records", check_one);
-        end_owner(walk);
+        r = check_records(walk);
+        if (r == R_OK) compare_count(walk, TABLE_RECORDS, "records", walk->verify->row_count);
         if (r == R_OK) r = walk_table(walk, TABLE_APIKEYS, "apikeys", check_api_key);
         if (r == R_OK) r = walk_table(walk, TABLE_PURGE, "purge", check_purge);
         if (r == R_OK) r = walk_table(walk, TABLE_META, "meta", check_meta);
@@ -287,8 +399,13 @@ static enum result walk_all(struct walk *walk)
 enum result verify_tables(struct backend_txn *txn, struct verify *verify)
 {
         struct walk walk = {.txn = txn, .verify = verify};
+        struct backend_stat stat;
         enum result r;
 
+        backend_stat(txn, &stat);
+        verify->row_total = 0;
+        for (size_t i = 0; i < TABLE_COUNT; i++)
+                verify->row_total += stat.rows[i];
         memset(verify->rows, 0, sizeof verify->rows);
         verify->row_count = verify->owner_count = verify->hidden_count = verify->found_count = 0;
         arena_init(&walk.arena, NULL, ARENA_MAX);

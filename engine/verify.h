@@ -10,8 +10,8 @@
  *                      profile counts members and OWNERs, of whom there is one at least
  *      keys            the row under the user and the one in the table of API keys name each other
  *      changes         numbered without a gap from 1, but where a restore begins; replayed, they give the records that
- * are there, each with the revision of the last change that names it purge list      prefixes of owners and apps that
- * are gone
+ *                      are there, each with the revision of the last change that names it
+ *      purge list      prefixes of owners and apps that are gone
  *
  * It reads only, and it needs nothing but a transaction of the engine: the files need not belong to an open store. What
  * it finds it says in sentences and goes on; a store with damage gives many.
@@ -31,6 +31,9 @@
 
 #define VERIFY_SENTENCE_SIZE 320
 
+/* 32 bytes each, 16 MiB in all. */
+#define VERIFY_GONE_MAX ((size_t)1 << 19)
+
 struct verify {
         /* set by the caller */
         bool is_settled; /* nothing may be left to purge */
@@ -38,10 +41,17 @@ struct verify {
         void (*found_cb)(void *context, const char *sentence); /* NULL: only count */
         enum result (*step_cb)(void *context, size_t size);    /* a row of that size was read; not R_OK: stop with that.
                                                                   NULL: nothing is wanted */
+        enum result (*pause_cb)(void *context); /* no snapshot is held meanwhile, and what is read afterwards is of a
+                                                   newer one; not R_OK: stop with that. NULL: one snapshot for all */
+        size_t gone_max;                        /* less than VERIFY_GONE_MAX, for tests; 0: that */
+
+        /* set by the caller's callbacks: call pause_cb before the next row */
+        bool wants_pause;
 
         /* what was read, and how much of it is wrong */
         uint64_t rows[ROW_KIND_COUNT];
         uint64_t page_count; /* verify_dir's, of the engine's tree */
+        uint64_t row_total;  /* rows of all tables when it began, by the engine's count */
         uint64_t row_count;  /* of all tables */
         uint64_t owner_count;
         uint64_t hidden_count; /* rows that wait for the purge */

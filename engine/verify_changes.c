@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "engine/message.h"
 #include "engine/scope.h"
 #include "engine/txn_private.h"
@@ -11,90 +13,13 @@
 
 #define SIZE_MIN 64
 
-static size_t bucket_of(const struct changes *changes, enum row_kind kind, struct uuid app, struct uuid id)
-{
-        uint64_t a, b;
+/* What a change names. */
+struct named {
+        struct row row;
+        uint32_t operation; /* enum change_operation */
+};
 
-        /* The last bytes of an id of ours are random; ids that a client chose only make the chains longer. */
-        memcpy(&a, app.bytes + UUID_SIZE - sizeof a, sizeof a);
-        memcpy(&b, id.bytes + UUID_SIZE - sizeof b, sizeof b);
-        return (size_t)((a * 31 + b + (uint64_t)kind) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % changes->bucket_size;
-}
-
-static struct named *find(const struct changes *changes, enum row_kind kind, struct uuid app, struct uuid id)
-{
-        uint32_t at;
-
-        if (changes->bucket_size == 0) return NULL;
-        at = changes->buckets[bucket_of(changes, kind, app, id)];
-        while (at != 0) {
-                struct named *named = &changes->records[at - 1];
-
-                if (named->kind == kind && uuid_equal(named->app, app) && uuid_equal(named->id, id)) return named;
-                at = named->next;
-        }
-        return NULL;
-}
-
-/* Chains of more than one on the average are made shorter. */
-static bool grow_buckets(struct changes *changes)
-{
-        size_t size = changes->bucket_size == 0 ? SIZE_MIN : changes->bucket_size * 2;
-        uint32_t *buckets;
-        size_t i;
-
-        if (changes->record_count < changes->bucket_size) return true;
-        buckets = calloc(size, sizeof *buckets);
-        if (buckets == NULL) return false;
-        free(changes->buckets);
-        changes->buckets = buckets;
-        changes->bucket_size = size;
-        for (i = 0; i < changes->record_count; i++) {
-                struct named *named = &changes->records[i];
-                size_t bucket = bucket_of(changes, named->kind, named->app, named->id);
-
-                named->next = buckets[bucket];
-                buckets[bucket] = (uint32_t)i + 1;
-        }
-        return true;
-}
-
-static bool grow(void **array, size_t *size, size_t count, size_t element)
-{
-        size_t larger = *size == 0 ? SIZE_MIN : *size * 2;
-        void *grown;
-
-        if (count < *size) return true;
-        grown = realloc(*array, larger * element);
-        if (grown == NULL) return false;
-        *array = grown;
-        *size = larger;
-        return true;
-}
-
-/* R_NO_MEMORY. */
-static enum result add(struct changes *changes, const struct named *change)
-{
-        struct named *named = find(changes, change->kind, change->app, change->id);
-        size_t bucket;
-
-        if (named == NULL) {
-                if (!grow((void **)&changes->records, &changes->record_size, changes->record_count,
-                          sizeof *changes->records) ||
-                    !grow_buckets(changes))
-                        return R_NO_MEMORY;
-                bucket = bucket_of(changes, change->kind, change->app, change->id);
-                named = &changes->records[changes->record_count++];
-                *named = *change;
-                named->next = changes->buckets[bucket];
-                changes->buckets[bucket] = (uint32_t)changes->record_count;
-        }
-        named->revision = change->revision;
-        named->operation = change->operation;
-        if (change->operation == CHANGE_DELETE) named->deleted_at = change->revision;
-        changes->numbered[changes->numbered_count - 1].record = (uint32_t)(named - changes->records) + 1;
-        return R_OK;
-}
+/* ---- One change ---- */
 
 static bool read_id(size_t size, const uint8_t *bytes, struct uuid *out)
 {
@@ -103,177 +28,328 @@ static bool read_id(size_t size, const uint8_t *bytes, struct uuid *out)
         return true;
 }
 
-/* What a change names. False: it makes no sense. */
-static bool read_change(const store_v1_Change *content, struct named *out)
+/* False: it makes no sense. */
+static bool read_change(struct bytes body, struct named *out)
 {
+        store_v1_Change content;
         struct uuid id = {0};
+        enum row_kind kind;
 
-        *out = (struct named){.kind = (enum row_kind)content->kind, .operation = content->operation};
-        if (content->kind >= ROW_KIND_COUNT || !row_kind_is_primary(out->kind) || out->kind == ROW_CHANGE) return false;
-        if (content->operation < CHANGE_CREATE || content->operation > CHANGE_RESTORE) return false;
-        if (content->time_ms <= 0 || !read_id(content->id.size, content->id.bytes, &id) ||
-            !read_id(content->app.size, content->app.bytes, &out->app))
+        if (message_load(&store_v1_Change_msg, body, &content) != R_OK) return false;
+        kind = (enum row_kind)content.kind;
+        *out = (struct named){.row = {.kind = kind}, .operation = content.operation};
+        if (content.kind >= ROW_KIND_COUNT || !row_kind_is_primary(kind) || kind == ROW_CHANGE) return false;
+        if (content.operation < CHANGE_CREATE || content.operation > CHANGE_RESTORE) return false;
+        if (content.time_ms <= 0 || !read_id(content.id.size, content.id.bytes, &id) ||
+            !read_id(content.app.size, content.app.bytes, &out->row.app))
                 return false;
-        if (out->kind == ROW_APP)
-                out->app = id;
+        if (kind == ROW_APP)
+                out->row.app = id;
         else
-                out->id = id;
+                out->row.id = id;
         return true;
 }
 
-/* False: it cannot be read, and somebody has said so. */
-static bool open_change(struct walk *walk, const struct row *row, struct bytes key, struct bytes value,
-                        struct named *out)
-{
-        store_v1_Change content;
-        struct record record;
+/* ---- Records that are absent ---- */
 
-        if (record_open(key, value, &record) != R_OK) return false; /* the walk over all rows says so */
-        if (message_load(&store_v1_Change_msg, record.body, &content) != R_OK || !read_change(&content, out)) {
-                verify_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
-                return false;
+static uint64_t digest_of(const struct row *row)
+{
+        uint8_t text[1 + 2 * UUID_SIZE];
+
+        text[0] = (uint8_t)row->kind;
+        memcpy(text + 1, row->app.bytes, UUID_SIZE);
+        memcpy(text + 1 + UUID_SIZE, row->id.bytes, UUID_SIZE);
+        return XXH3_64bits(text, sizeof text);
+}
+
+/* What lies under an app stays together with it when the table is cut. */
+static void digest(const struct row *row, uint64_t name[2])
+{
+        const struct row app = {.kind = ROW_APP, .app = row->app};
+
+        name[1] = digest_of(row);
+        name[0] = row_kind_is_under_app(row->kind) ? digest_of(&app) : name[1];
+}
+
+/* Its place, or the empty one where it belongs. */
+static struct gone *place_of(const struct changes *changes, const uint64_t name[2])
+{
+        size_t at = (size_t)name[1] & (changes->size - 1);
+
+        while (changes->gone[at].revision != 0 &&
+               memcmp(changes->gone[at].name, name, sizeof changes->gone[at].name) != 0)
+                at = (at + 1) & (changes->size - 1);
+        return &changes->gone[at];
+}
+
+/* A table of `size` places with those that are still wanted. */
+static enum result rebuild(struct changes *changes, size_t size)
+{
+        struct changes old = *changes;
+        size_t i;
+
+        changes->gone = calloc(size, sizeof *changes->gone);
+        if (changes->gone == NULL) {
+                *changes = old;
+                return R_NO_MEMORY;
         }
-        out->revision = row->revision;
-        return true;
+        changes->size = size;
+        changes->count = 0;
+        for (i = 0; i < old.size; i++) {
+                const struct gone *gone = &old.gone[i];
+
+                if (gone->revision == 0 || gone->name[0] > changes->last_name) continue;
+                *place_of(changes, gone->name) = *gone;
+                changes->count++;
+        }
+        free(old.gone);
+        return R_OK;
+}
+
+/* Half of the places stay empty, so that runs are short. */
+static enum result make_room(struct walk *walk)
+{
+        size_t most = walk->verify->gone_max == 0 ? VERIFY_GONE_MAX : walk->verify->gone_max;
+        struct changes *changes = &walk->changes;
+        enum result r;
+
+        if (changes->size == 0) return rebuild(changes, SIZE_MIN);
+        if (changes->count < changes->size / 2) return R_OK;
+        if (changes->size < most || changes->first_name == changes->last_name) /* one app alone cannot be cut */
+                return rebuild(changes, changes->size * 2);
+        do {
+                changes->last_name = changes->first_name + (changes->last_name - changes->first_name) / 2;
+                if ((r = rebuild(changes, changes->size)) != R_OK) return r;
+        } while (changes->count >= changes->size / 2 && changes->first_name < changes->last_name);
+        if (changes->count >= changes->size / 2) return rebuild(changes, changes->size * 2);
+        return R_OK;
+}
+
+/* Jobs go with their app: it is the app that must have been deleted. */
+static bool goes_with_app(struct walk *walk, const struct row *row)
+{
+        const struct row app = {.kind = ROW_APP, .app = row->app};
+
+        return row_kind_is_under_app(row->kind) && row->kind != ROW_APP && !verify_has(walk, walk->owner, &app);
+}
+
+static enum result note(struct walk *walk, const struct named *named, uint64_t revision)
+{
+        struct changes *changes = &walk->changes;
+        struct gone *gone;
+        uint64_t name[2];
+        enum result r;
+
+        digest(&named->row, name);
+        if (name[0] < changes->first_name || name[0] > changes->last_name) return R_OK;
+        if ((r = make_room(walk)) != R_OK) return r;
+        if (name[0] > changes->last_name) return R_OK;
+        gone = place_of(changes, name);
+        if (gone->revision == 0) changes->count++;
+        *gone = (struct gone){{name[0], name[1]}, revision, gone->deleted_at};
+        if (named->operation == CHANGE_DELETE) gone->deleted_at = revision;
+        return R_OK;
+}
+
+/* A record that is there has a revision; no later change may name it, and this one must not have deleted it. */
+static void compare(struct walk *walk, const struct named *named, uint64_t revision, struct bytes value)
+{
+        struct record record;
+        struct key key;
+
+        verify_key(walk->owner, &named->row, &key);
+        if (record_open(key_bytes(&key), value, &record) != R_OK) return; /* said of the row */
+        if (named->operation == CHANGE_DELETE && record.revision <= revision)
+                verify_found(walk, &named->row, "is there, but its last change, %ju, is its deletion",
+                             (uintmax_t)revision);
+        else if (record.revision < revision)
+                verify_found(walk, &named->row, "has revision %ju, but changed at %ju too", (uintmax_t)record.revision,
+                             (uintmax_t)revision);
+}
+
+static enum result replay(struct walk *walk, const struct named *named, uint64_t revision)
+{
+        struct bytes value;
+        enum result r;
+
+        bool comes_back = named->row.kind == ROW_APP && named->operation == CHANGE_DELETE;
+
+        if (named->operation == CHANGE_LOOK || named->operation == CHANGE_RESTORE) return R_OK;
+        r = verify_get(walk, walk->owner, &named->row, &value);
+        if (r != R_OK && r != R_ABSENT) return r;
+        if (r == R_ABSENT) return goes_with_app(walk, &named->row) ? R_OK : note(walk, named, revision);
+        if (!walk->changes.is_again) compare(walk, named, revision, value);
+        return comes_back ? note(walk, named, revision) : R_OK;
+}
+
+/* ---- All of them ---- */
+
+void verify_changes_begin(struct walk *walk)
+{
+        struct changes *changes = &walk->changes;
+
+        verify_changes_free(changes);
+        changes->last_name = UINT64_MAX;
 }
 
 /* Numbers follow each other, but that a restore leaps over some. */
-static enum result load_one(struct walk *walk, const struct row *row, struct bytes key, struct bytes value)
+enum result verify_change(struct walk *walk, const struct row *row, const struct record *record)
 {
         struct changes *changes = &walk->changes;
-        struct named change = {0};
-        bool is_read = open_change(walk, row, key, value, &change);
+        struct named named;
+        bool is_read = record != NULL && read_change(record->body, &named);
+        bool leaps = is_read && named.operation == CHANGE_RESTORE;
 
-        if (row->revision != changes->last + 1 && !(is_read && change.operation == CHANGE_RESTORE))
+        if (!changes->is_again && row->revision != changes->last + 1 && !leaps)
                 verify_found(walk, row, "%ju comes after %ju", (uintmax_t)row->revision, (uintmax_t)changes->last);
-        if (!grow((void **)&changes->numbered, &changes->numbered_size, changes->numbered_count,
-                  sizeof *changes->numbered))
-                return R_NO_MEMORY;
-        changes->numbered[changes->numbered_count++] = (struct numbered){row->revision, 0};
+        if (!changes->is_again && record != NULL && !is_read)
+                verify_found(walk, row, "%ju does not decode", (uintmax_t)row->revision);
         changes->last = row->revision;
-        if (!is_read || change.operation == CHANGE_LOOK || change.operation == CHANGE_RESTORE) return R_OK;
-        return add(changes, &change);
+        return is_read ? replay(walk, &named, row->revision) : R_OK;
 }
 
-enum result verify_changes_load(struct walk *walk)
+static enum result read_again(struct walk *walk, struct bytes key, struct bytes value)
 {
-        const struct row first = {.kind = ROW_CHANGE};
-        struct changes *changes = &walk->changes;
-        struct backend_cursor cursor;
-        struct bytes found, value;
+        struct record record;
         struct owner owner;
-        struct key start;
+        struct row row;
+
+        if (key_read(key, &owner, &row) != R_OK || record_open(key, value, &record) != R_OK) return R_OK;
+        return verify_change(walk, &row, &record);
+}
+
+static bool find_change(struct walk *walk, uint64_t revision, struct named *out)
+{
+        const struct row change = {.kind = ROW_CHANGE, .revision = revision};
+        struct record record;
+        struct bytes value;
+        struct key key;
+
+        verify_key(walk->owner, &change, &key);
+        return verify_get(walk, walk->owner, &change, &value) == R_OK &&
+               record_open(key_bytes(&key), value, &record) == R_OK && read_change(record.body, out);
+}
+
+/* Whether it went with its app, which may be there again. */
+static bool went_with_app(const struct changes *changes, const struct named *named, uint64_t revision)
+{
+        const struct row app = {.kind = ROW_APP, .app = named->row.app};
+        uint64_t name[2];
+
+        if (!row_kind_is_under_app(named->row.kind) || named->row.kind == ROW_APP) return false;
+        digest(&app, name);
+        return place_of(changes, name)->deleted_at > revision;
+}
+
+/* Of an app that is there again: jobs from before its deletion should have gone with it. */
+static enum result tell_left_over(struct walk *walk, const struct named *named, uint64_t deleted_at)
+{
+        const struct row kind = {.kind = ROW_JOB, .app = named->row.app};
+        struct backend_cursor cursor;
+        struct bytes key, value;
+        struct record record;
+        struct key prefix;
+        struct owner owner;
         struct row row;
         enum result r;
 
-        changes->record_count = 0;
-        changes->numbered_count = 0;
-        changes->last = 0;
-        if (changes->bucket_size > 0) memset(changes->buckets, 0, changes->bucket_size * sizeof *changes->buckets);
-        verify_key(walk->owner, &first, &start);
+        key_owner(walk->owner, &prefix);
+        key_append_kind(&prefix, &kind);
         if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
-        r = backend_seek(&cursor, key_bytes(&start), &found, &value);
-        start.len = OWNER_PREFIX_SIZE;
-        while (r == R_OK && bytes_start_with(found, key_bytes(&start))) {
-                r = key_read(found, &owner, &row) == R_OK ? load_one(walk, &row, found, value) : R_OK;
-                if (r == R_OK) r = backend_next(&cursor, &found, &value);
+        r = backend_seek(&cursor, key_bytes(&prefix), &key, &value);
+        while (r == R_OK && bytes_start_with(key, key_bytes(&prefix))) {
+                if (key_read(key, &owner, &row) == R_OK && record_open(key, value, &record) == R_OK &&
+                    record.revision < deleted_at)
+                        verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
+                                     (uintmax_t)deleted_at);
+                r = backend_next(&cursor, &key, &value);
         }
         backend_cursor_close(&cursor);
         return r == R_ABSENT ? R_OK : r;
 }
 
-static int compare_revisions(const void *a, const void *b)
-{
-        const struct numbered *one = a, *two = b;
-
-        return one->revision < two->revision ? -1 : one->revision > two->revision;
-}
-
-/* The record that a change names, as index + 1; 0: none, or there is no such change. */
-static uint32_t record_at(const struct changes *changes, uint64_t revision)
-{
-        const struct numbered wanted = {revision, 0};
-        const struct numbered *found = NULL;
-
-        if (changes->numbered_count > 0)
-                found = bsearch(&wanted, changes->numbered, changes->numbered_count, sizeof *changes->numbered,
-                                compare_revisions);
-        return found == NULL ? 0 : found->record;
-}
-
-/* The record whose changes carry this row's revision: a job's input and result are written with its state. */
-static const struct named *named_by(const struct changes *changes, const struct row *row, uint64_t revision)
-{
-        enum row_kind kind = row->kind;
-
-        if (kind == ROW_JOB_INPUT || kind == ROW_JOB_RESULT) kind = ROW_JOB;
-        if (kind == ROW_COUNTERS) { /* written with some job */
-                uint32_t at = record_at(changes, revision);
-
-                return at == 0 ? NULL : &changes->records[at - 1];
-        }
-        return find(changes, kind, row->app, row->id);
-}
-
-void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
+static enum result tell_gone(struct walk *walk)
 {
         const struct changes *changes = &walk->changes;
-        const struct named *named;
-        bool is_own = row->kind != ROW_JOB_INPUT && row->kind != ROW_JOB_RESULT && row->kind != ROW_COUNTERS;
-
-        if (revision == 0 || revision > changes->last) {
-                verify_found(walk, row, "has revision %ju, the owner %ju", (uintmax_t)revision,
-                             (uintmax_t)changes->last);
-                return;
-        }
-        named = named_by(changes, row, revision);
-        if (named == NULL || record_at(changes, revision) != (uint32_t)(named - changes->records) + 1 ||
-            (row->kind == ROW_COUNTERS && (named->kind != ROW_JOB || !uuid_equal(named->app, row->app))))
-                verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
-        else if (is_own && named->revision != revision)
-                verify_found(walk, row, "has revision %ju, but changed at %ju too", (uintmax_t)revision,
-                             (uintmax_t)named->revision);
-}
-
-/* Whether its last change left it there. What lies under an app goes with it, also when the app comes back. */
-static bool is_made(const struct changes *changes, const struct named *named)
-{
-        const struct named *app;
-
-        if (named->operation == CHANGE_DELETE) return false;
-        if (!row_kind_is_under_app(named->kind) || named->kind == ROW_APP) return true;
-        app = find(changes, ROW_APP, named->app, (struct uuid){0});
-        return app == NULL || app->deleted_at < named->revision;
-}
-
-/* What the changes have made must be there, and what they have deleted must not. */
-void verify_changes_replay(struct walk *walk)
-{
-        const struct changes *changes = &walk->changes;
+        struct named named;
         size_t i;
+        enum result r;
 
-        for (i = 0; i < changes->record_count; i++) {
-                const struct named *named = &changes->records[i];
-                const struct row row = {.kind = named->kind, .app = named->app, .id = named->id};
-                const struct row app = {.kind = ROW_APP, .app = named->app};
-                bool is_there = verify_has(walk, walk->owner, &row);
-                bool was_made = is_made(changes, named);
+        for (i = 0; i < changes->size; i++) {
+                const struct gone *gone = &changes->gone[i];
 
-                if (row_kind_is_under_app(row.kind) && row.kind != ROW_APP && !verify_has(walk, walk->owner, &app))
-                        continue;
-                if (was_made && !is_there)
-                        verify_found(walk, &row, "is absent, but its last change, %ju, is no deletion",
-                                     (uintmax_t)named->revision);
-                if (!was_made && is_there)
-                        verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
-                                     (uintmax_t)named->revision);
+                if (gone->revision == 0 || !find_change(walk, gone->revision, &named)) continue;
+                if (verify_has(walk, walk->owner, &named.row)) {
+                        if (named.row.kind != ROW_APP || gone->deleted_at == 0) continue;
+                        if ((r = tell_left_over(walk, &named, gone->deleted_at)) != R_OK) return r;
+                } else if (gone->deleted_at != gone->revision && !went_with_app(changes, &named, gone->revision)) {
+                        verify_found(walk, &named.row, "is absent, but its last change, %ju, is no deletion",
+                                     (uintmax_t)gone->revision);
+                }
         }
+        return R_OK;
+}
+
+/* In the snapshot in which the last of them was read. A record that went in one before it was noted as absent, and its
+ * deletion was read since. */
+enum result verify_changes_end(struct walk *walk)
+{
+        const struct row kind = {.kind = ROW_CHANGE};
+        struct changes *changes = &walk->changes;
+        struct key prefix;
+        enum result r;
+
+        if ((r = tell_gone(walk)) != R_OK) return r;
+        key_owner(walk->owner, &prefix);
+        key_append_kind(&prefix, &kind);
+        while (changes->last_name < UINT64_MAX) {
+                uint64_t first_name = changes->last_name + 1;
+
+                verify_changes_begin(walk);
+                changes->first_name = first_name;
+                changes->is_again = true;
+                if ((r = verify_range(walk, TABLE_RECORDS, key_bytes(&prefix), read_again)) != R_OK) return r;
+                if ((r = tell_gone(walk)) != R_OK) return r;
+        }
+        return R_OK;
 }
 
 void verify_changes_free(struct changes *changes)
 {
-        free(changes->records);
-        free(changes->numbered);
-        free(changes->buckets);
+        free(changes->gone);
         *changes = (struct changes){0};
+}
+
+/* ---- A record ---- */
+
+/* Whether the change of a row's revision names the row. A job's input and result are written with its state, an app's
+ * counters with some job. */
+static bool is_named(const struct row *row, const struct named *named)
+{
+        if (named->operation == CHANGE_LOOK || named->operation == CHANGE_RESTORE ||
+            !uuid_equal(named->row.app, row->app))
+                return false;
+        if (row->kind == ROW_COUNTERS) return named->row.kind == ROW_JOB;
+        if (row->kind == ROW_JOB_INPUT || row->kind == ROW_JOB_RESULT)
+                return named->row.kind == ROW_JOB && uuid_equal(named->row.id, row->id);
+        return named->row.kind == row->kind && uuid_equal(named->row.id, row->id);
+}
+
+void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
+{
+        const struct row change = {.kind = ROW_CHANGE, .revision = revision};
+        struct record record;
+        struct named named;
+        struct bytes value;
+        struct key key;
+
+        verify_key(walk->owner, &change, &key);
+        if (revision == 0 || verify_get(walk, walk->owner, &change, &value) != R_OK) {
+                verify_found(walk, row, "has revision %ju, and no change has that number", (uintmax_t)revision);
+                return;
+        }
+        if (record_open(key_bytes(&key), value, &record) != R_OK || !read_change(record.body, &named))
+                return; /* said of the change */
+        if (!is_named(row, &named))
+                verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
 }

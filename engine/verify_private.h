@@ -10,31 +10,23 @@
 #include "engine/record.h"
 #include "engine/verify.h"
 
-/* A record that changes name: its newest change, looks left out. */
-struct named {
-        enum row_kind kind;
-        struct uuid app, id;
-        uint64_t revision;
-        uint64_t deleted_at; /* revision of its newest deletion; 0: none */
-        uint32_t operation;  /* enum change_operation */
-        uint32_t next;       /* of the same bucket, as index + 1; 0: none */
+/* A record that a change names and that is absent; or an app that is there again. */
+struct gone {
+        uint64_t name[2];    /* digests: of the app that it is or lies under, else of itself; of itself */
+        uint64_t revision;   /* of the newest change that names it */
+        uint64_t deleted_at; /* of the newest deletion; 0: none */
 };
 
-/* A change row. */
-struct numbered {
-        uint64_t revision;
-        uint32_t record; /* that it names, as index + 1; 0: a look */
-};
-
-/* The change rows of one owner. Zeroed: none yet; reused for the next owner. */
+/* What is known of one owner's changes on the way through them. Records that are there are compared with each change by
+ * themselves; of those that are absent the last change must be a deletion. Only names up to `last_name` are in the
+ * table: when it is full the upper half is given up, and the changes are read again for the names behind. */
 struct changes {
-        struct named *records;
-        struct numbered *numbered; /* the change rows, in order */
-        uint32_t *buckets;
-        size_t record_count, record_size;
-        size_t numbered_count, numbered_size;
-        size_t bucket_size;
-        uint64_t last; /* revision; 0: no change */
+        struct gone *gone; /* a hash table, ended by empty places; revision 0: empty */
+        size_t size;       /* places */
+        size_t count;
+        uint64_t first_name, last_name; /* of name[0] */
+        uint64_t last;                  /* revision; 0: no change */
+        bool is_again;                  /* what else is wrong with them was said the first time */
 };
 
 struct walk {
@@ -42,19 +34,20 @@ struct walk {
         struct verify *verify;
         struct arena arena; /* of one row */
 
+        bool was_renewed; /* in this table: its rows cannot be counted against the engine's number */
+
         /* the owner whose rows are read */
-        bool has_owner;
         struct owner owner;
+        bool owner_is_new;   /* none of its rows was looked at */
+        bool owner_is_known; /* in this snapshot */
         bool owner_is_gone;
-        store_v1_Profile profile;
-        uint32_t member_count, member_owner_count;
         struct changes changes;
 
         /* the app whose rows are read */
         bool has_app;
         struct uuid app;
+        bool app_is_known;
         bool app_is_gone;
-        store_v1_Counters stored, counted;
 };
 
 /* Report about a row of walk->owner (NULL: about the store as a whole). */
@@ -67,15 +60,23 @@ enum result verify_get(struct walk *walk, struct owner owner, const struct row *
 bool verify_has(struct walk *walk, struct owner owner, const struct row *row);
 bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
 
-/* verify_rows.c: a row that counts, whose value has been opened; and the end of an app and of an owner. */
-void verify_row(struct walk *walk, const struct row *row, const struct record *record);
-void verify_app_end(struct walk *walk);
-void verify_owner_end(struct walk *walk);
+/* Visit the rows of a table from `start` on, as long as they begin with `prefix`. Between two rows it may change to a
+ * newer snapshot; then what is borrowed is gone. */
+typedef enum result verify_row_fn(struct walk *walk, struct bytes key, struct bytes value);
+enum result verify_range(struct walk *walk, enum backend_table table, struct bytes prefix,
+                         verify_row_fn *visit) MUST_USE;
 
-/* verify_changes.c. Load: R_NO_MEMORY and what the engine answers. */
-enum result verify_changes_load(struct walk *walk) MUST_USE;
+/* verify_rows.c: a row that counts, whose value has been opened; and the recounts, when an app or a team begins. */
+void verify_row(struct walk *walk, const struct row *row, const struct record *record);
+enum result verify_count_jobs(struct walk *walk) MUST_USE;
+enum result verify_count_members(struct walk *walk) MUST_USE;
+
+/* verify_changes.c: an owner's changes one by one in their order, then their end, which may read them again. A row's
+ * revision against the change of that number. Each may answer R_NO_MEMORY and what the engine does. */
+void verify_changes_begin(struct walk *walk);
+enum result verify_change(struct walk *walk, const struct row *row, const struct record *record) MUST_USE;
+enum result verify_changes_end(struct walk *walk) MUST_USE;
 void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision);
-void verify_changes_replay(struct walk *walk);
 void verify_changes_free(struct changes *changes);
 
 #endif
