@@ -4,6 +4,7 @@
 #include "rpc/host.h"
 #include "rpc/restore_feed.h"
 #include "rpc/services.h"
+#include "rpc/verify_feed.h"
 
 METHOD_FUNCTIONS(admin_create_user, Allod__V1__CreateUserRequest)
 METHOD_FUNCTIONS(admin_get_user, Allod__V1__GetUserRequest)
@@ -147,6 +148,14 @@ static const struct method methods[] = {
                 .request = &allod__v1__restore_request__descriptor,
                 .response = &allod__v1__restore_response__descriptor,
                 .feed = &restore_feed,
+        },
+        {
+                .path = "/allod.v1.AdminService/Verify",
+                .kind = METHOD_STREAM,
+                .planes = PLANE_BIT(PLANE_ADMIN),
+                .request = &allod__v1__verify_request__descriptor,
+                .response = &allod__v1__verify_response__descriptor,
+                .feed = &verify_feed,
         },
 };
 

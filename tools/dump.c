@@ -16,7 +16,6 @@
 #include "tools/dump_secret.h"
 
 #define ARENA_MAX ((size_t)16 << 20)
-#define RATE_MAX  1000000 /* a TiB a second is no limit */
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
@@ -230,21 +229,6 @@ static int dump_offline(const struct command *command, struct admin *admin, stru
         return r == R_OK ? EXIT_DONE : explain(command, run, sink, r);
 }
 
-static int parse_rate(const struct arguments *arguments, uint64_t *out)
-{
-        const char *value = argument_option(arguments, "rate");
-        unsigned long long number;
-        char *end;
-
-        *out = 0;
-        if (value == NULL) return EXIT_DONE;
-        number = value[0] >= '0' && value[0] <= '9' ? strtoull(value, &end, 10) : 0;
-        if (number < 1 || number > RATE_MAX || *end != '\0')
-                return command_misused(arguments->command, "--rate wants a number from 1 to %d.", RATE_MAX);
-        *out = (uint64_t)number << 20;
-        return EXIT_DONE;
-}
-
 static int dump(const struct arguments *arguments, struct admin *admin, struct dump_run *run)
 {
         const struct command *command = arguments->command;
@@ -252,7 +236,7 @@ static int dump(const struct arguments *arguments, struct admin *admin, struct d
         uint64_t rate;
         int code;
 
-        code = parse_rate(arguments, &rate);
+        code = progress_parse_rate(arguments, &rate);
         if (code == EXIT_DONE) code = dump_sink_open(command, argument_option(arguments, "output"), "Dumping", &sink);
         if (code != EXIT_DONE) return code;
         sink.rate = rate;

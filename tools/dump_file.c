@@ -77,18 +77,6 @@ int dump_sink_open(const struct command *command, const char *path, const char *
         return EXIT_DONE;
 }
 
-/* So that on the average no more than the rate has been written. Ends early when a signal comes. */
-static void wait_for_rate(const struct dump_sink *sink)
-{
-        int64_t early_ns;
-
-        if (sink->rate == 0) return;
-        early_ns =
-                (int64_t)((double)sink->progress.done / (double)sink->rate * 1e9) - progress_took_ns(&sink->progress);
-        if (early_ns <= 0) return;
-        nanosleep(&(struct timespec){early_ns / 1000000000, early_ns % 1000000000}, NULL);
-}
-
 enum result dump_sink_write(void *context, struct bytes data)
 {
         struct dump_sink *sink = context;
@@ -104,7 +92,7 @@ enum result dump_sink_write(void *context, struct bytes data)
                 data.data += count;
                 data.len -= (size_t)count;
         }
-        wait_for_rate(sink);
+        progress_wait_for_rate(&sink->progress, sink->rate);
         return progress_is_interrupted() ? R_CANCELED : R_OK;
 }
 

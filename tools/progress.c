@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@
 #define LINE_PERIOD_NS (10 * SECOND_NS)
 
 #define BAR_WIDTH 24
+
+#define RATE_MAX 1000000 /* a TiB a second is no limit */
 
 /* Lock-free, so that a handler may set it, on whatever thread the signal comes. */
 static atomic_bool is_interrupted;
@@ -104,6 +107,30 @@ void progress_add(struct progress *progress, uint64_t count)
 int64_t progress_took_ns(const struct progress *progress)
 {
         return now_ns() - progress->start_ns;
+}
+
+int progress_parse_rate(const struct arguments *arguments, uint64_t *out)
+{
+        const char *value = argument_option(arguments, "rate");
+        unsigned long long number;
+        char *end;
+
+        *out = 0;
+        if (value == NULL) return EXIT_DONE;
+        number = value[0] >= '0' && value[0] <= '9' ? strtoull(value, &end, 10) : 0;
+        if (number < 1 || number > RATE_MAX || *end != '\0')
+                return command_misused(arguments->command, "--rate wants a number from 1 to %d.", RATE_MAX);
+        *out = (uint64_t)number << 20;
+        return EXIT_DONE;
+}
+
+void progress_wait_for_rate(const struct progress *progress, uint64_t rate)
+{
+        int64_t early_ns;
+
+        if (rate == 0) return;
+        early_ns = (int64_t)((double)progress->done / (double)rate * (double)SECOND_NS) - progress_took_ns(progress);
+        if (early_ns > 0) nanosleep(&(struct timespec){early_ns / SECOND_NS, early_ns % SECOND_NS}, NULL);
 }
 
 void progress_end(struct progress *progress)

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tools/command.h"
+
 struct progress {
         const char *what; /* "Reading" */
         uint64_t total;   /* bytes; 0: unknown */
@@ -28,6 +30,12 @@ void progress_add(struct progress *progress, uint64_t count);
 
 /* Since the start. */
 int64_t progress_took_ns(const struct progress *progress);
+
+/* Bytes a second that --rate wants; 0: it was not given. EXIT_DONE, or what to exit with after saying what is wrong. */
+int progress_parse_rate(const struct arguments *arguments, uint64_t *out);
+
+/* Wait so long that on the average no more than `rate` bytes a second are done (0: not at all). A signal ends it. */
+void progress_wait_for_rate(const struct progress *progress, uint64_t rate);
 
 /* Takes the bar away. */
 void progress_end(struct progress *progress);

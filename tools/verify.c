@@ -2,8 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "allod/v1/admin.pb-c.h"
+#include "engine/message.h"
 #include "engine/owner.h"
 #include "engine/verify.h"
+#include "rpc/client.h"
 #include "tools/admin.h"
 #include "tools/dump_file.h"
 #include "tools/dump_secret.h"
@@ -14,13 +17,14 @@
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
         DUMP_SECRET_OPTIONS,
+        {"rate", "MIB", "of a store: read at most so many MiB a second [32 through a server]"},
         {0},
 };
 
 static const char text[] =
         "With FILE (`-`: standard input), a dump: all of it is read, no store is needed, and each fault "
-        "is told with the owner\nand the offset. Without, the store in DIR, which nobody may hold "
-        "meanwhile: each row's header, checksum and key, its\ncontent, indexes and pairs both ways, "
+        "is told with the owner\nand the offset. Without, the store in DIR, which a server may be "
+        "serving: each row's header, checksum and key, its\ncontent, indexes and pairs both ways, "
         "counters by a recount, keys, the log of changes, and what waits to be purged.\nExits with 3 "
         "if anything is wrong.";
 
@@ -159,6 +163,7 @@ struct store_report {
         struct report report;
         struct progress progress;
         struct verify verify;
+        uint64_t rate; /* bytes a second; 0: none was given */
 };
 
 static void tell_sentence(void *context, const char *sentence)
@@ -178,6 +183,7 @@ static enum result step(void *context, size_t size)
         struct store_report *report = context;
 
         progress_add(&report->progress, size);
+        progress_wait_for_rate(&report->progress, report->rate);
         return progress_is_interrupted() ? R_CANCELED : R_OK;
 }
 
@@ -221,8 +227,113 @@ static void tell_store(struct store_report *report)
                 printf("%" PRIu64 " faults.\n", found->found_count);
 }
 
-static int verify_store(const struct command *command, const char *dir, struct store_report *report)
+/* ---- A store that a server holds ---- */
+
+struct stream {
+        struct store_report *report;
+        bool has_summary;
+};
+
+static void take_summary(struct stream *stream, const Allod__V1__VerifySummary *summary)
 {
+        struct verify *verify = &stream->report->verify;
+
+        stream->has_summary = true;
+        verify->owner_count = (uint64_t)summary->owners;
+        verify->row_count = (uint64_t)summary->rows;
+        verify->hidden_count = (uint64_t)summary->to_be_purged;
+        verify->found_count = (uint64_t)summary->faults;
+        for (size_t i = 0; i < summary->n_kinds; i++) {
+                for (enum row_kind kind = 0; kind < ROW_KIND_COUNT; kind++) {
+                        if (strcmp(row_kind_name(kind), summary->kinds[i]->name) == 0)
+                                verify->rows[kind] = (uint64_t)summary->kinds[i]->rows;
+                }
+        }
+}
+
+/* What there is to read is estimated: its rows are as large as those before. */
+static void take_progress(struct progress *progress, const Allod__V1__VerifyProgress *told)
+{
+        if (told->rows > 0)
+                progress->total = (uint64_t)((double)told->bytes / (double)told->rows * (double)told->rows_total);
+        if ((uint64_t)told->bytes > progress->done) progress_add(progress, (uint64_t)told->bytes - progress->done);
+}
+
+static enum result take_response(void *context, struct bytes message)
+{
+        struct stream *stream = context;
+        Allod__V1__VerifyResponse *response = allod__v1__verify_response__unpack(NULL, message.len, message.data);
+
+        if (response == NULL) return R_NO_MEMORY;
+        for (size_t i = 0; i < response->n_faults; i++)
+                tell_sentence(stream->report, response->faults[i]);
+        if (response->progress != NULL) take_progress(&stream->report->progress, response->progress);
+        if (response->summary != NULL) take_summary(stream, response->summary);
+        allod__v1__verify_response__free_unpacked(response, NULL);
+        return R_OK;
+}
+
+static int receive(const struct command *command, struct client *client, struct client_call *call,
+                   struct stream *stream)
+{
+        struct client_status status;
+        enum result r = client_receive_all(call, take_response, stream, &status);
+
+        if (progress_is_interrupted()) return command_failed(command, "interrupted.");
+        if (r == R_IO) return command_failed(command, "%s", client_why(client));
+        if (r != R_ABSENT) return command_failed(command, "%s.", result_text(r));
+        if (status.code != 0)
+                return command_failed(command, "%.*s", (int)status.message.len, (const char *)status.message.data);
+        if (!stream->has_summary) return command_failed(command, "the server's answer is not whole.");
+        return EXIT_DONE;
+}
+
+static int verify_online(const struct command *command, struct client *client, struct store_report *report)
+{
+        Allod__V1__VerifyRequest request = ALLOD__V1__VERIFY_REQUEST__INIT;
+        struct stream stream = {report, false};
+        struct client_call *call = NULL;
+        struct message encoded;
+        struct arena arena;
+        enum result r;
+        int code;
+
+        client_stop_on_signal(client, progress_is_interrupted);
+        request.bytes_per_second = (int64_t)report->rate;
+        arena_init(&arena, NULL, ARENA_MAX);
+        message_init(&encoded, &arena, protobuf_c_message_get_packed_size(&request.base));
+        message_pack(&encoded, &request.base);
+        r = message_finish(&encoded);
+        if (r == R_OK) r = client_start(client, "/allod.v1.AdminService/Verify", NULL, 0, 0, &arena, &call);
+        if (r == R_OK) r = client_send(call, message_so_far(&encoded), true);
+        code = r == R_OK ? receive(command, client, call, &stream)
+                         : command_failed(command, "%s", r == R_IO ? client_why(client) : result_text(r));
+        client_finish(call);
+        arena_fini(&arena);
+        return code;
+}
+
+/* R_HELD from the files: by a server, or it has let go since. */
+static int verify_held(const struct arguments *arguments, struct store_report *report)
+{
+        struct admin *admin;
+        int code = admin_open(arguments, &admin);
+
+        if (code != EXIT_DONE) return code;
+        if (admin_client(admin) != NULL)
+                code = verify_online(arguments->command, admin_client(admin), report);
+        else
+                code = command_failed(arguments->command, "the server has just ended; try again.");
+        admin_close(admin);
+        return code;
+}
+
+/* ---- Either way ---- */
+
+static int verify_store(const struct arguments *arguments, const char *dir, struct store_report *report)
+{
+        const struct command *command = arguments->command;
+        int code = EXIT_DONE;
         struct bytes json_text;
         char why[256];
         enum result r;
@@ -232,13 +343,15 @@ static int verify_store(const struct command *command, const char *dir, struct s
         json_write_array_begin(&report->report.json);
         progress_start(&report->progress, "Checking", 0);
         r = verify_dir(dir, 0, &report->verify, why);
+        if (r == R_HELD) code = verify_held(arguments, report);
         progress_end(&report->progress);
+        if (r == R_HELD && code != EXIT_DONE) return code;
         if (r == R_CANCELED) return command_failed(command, "interrupted.");
         if (r == R_CORRUPT) {
                 command_failed(command, "%s: %s.", dir, why);
                 return EXIT_FOUND_WRONG;
         }
-        if (r != R_OK) return command_failed(command, "%s: %s.", dir, why);
+        if (r != R_OK && r != R_HELD) return command_failed(command, "%s: %s.", dir, why);
         tell_store(report);
         if (report->report.is_json) {
                 if (json_write_finish(&report->report.json, &json_text) != R_OK)
@@ -259,12 +372,14 @@ static int run_store(const struct arguments *arguments)
             argument_option(arguments, "passphrase-file") != NULL)
                 return command_misused(arguments->command, "only a dump is encrypted: FILE is missing.");
         if (dir == NULL) return EXIT_USAGE;
+        code = progress_parse_rate(arguments, &report.rate);
+        if (code != EXIT_DONE) return code;
         report.verify.context = &report;
         report.verify.found_cb = tell_sentence;
         report.verify.step_cb = step;
         arena_init(&arena, NULL, ARENA_MAX);
         json_write_init(&report.report.json, &arena, 1024);
-        code = verify_store(arguments->command, dir, &report);
+        code = verify_store(arguments, dir, &report);
         arena_fini(&arena);
         return code;
 }
@@ -272,6 +387,8 @@ static int run_store(const struct arguments *arguments)
 static int run(const struct arguments *arguments)
 {
         if (arguments->count == 0) return run_store(arguments);
+        if (argument_option(arguments, "rate") != NULL)
+                return command_misused(arguments->command, "--rate is for a store.");
         if (argument_option(arguments, "data") == NULL) return run_dump(arguments);
         return command_misused(arguments->command, "FILE or --data DIR, not both.");
 }

@@ -2,7 +2,10 @@
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -57,6 +60,7 @@ def test_other_functions_compile(tmp_path):
     assert answer.returncode == 0, answer.stderr
 
 
+UNITS = ["allod.service", "allod-dump.service", "allod-dump.timer"]
 UNIT = ["Type=notify", "User=allod", "LimitNOFILE=32768", "LimitCORE=1", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
         "ProtectSystem=strict", "MemoryDenyWriteExecute=yes", "SystemCallFilter=@system-service"]
 
@@ -68,7 +72,53 @@ def test_unit():
     assert set(UNIT) <= set(lines)
     assert "ExecStart=/usr/local/bin/allod serve --data /var/lib/allod $ALLOD_OPTIONS" in lines
     with open(f"{ROOT}/build.ninja") as file:
-        assert "sed 's|/usr/local/bin/|$prefix/bin/|' tools/allod.service" in file.read()
+        assert "sed 's|/usr/local/bin/|$prefix/bin/|' tools/$$unit" in file.read()
+
+
+def commands_of(unit, place):
+    """What ExecStart of a unit runs, in a place of the test's own."""
+    with open(f"{ROOT}/tools/{unit}") as file:
+        lines = [line[len("ExecStart="):] for line in file.read().splitlines() if line.startswith("ExecStart=")]
+    allod = os.path.abspath(os.environ.get("ALLOD", f"{ROOT}/build/allod"))
+    for line in lines:
+        for text, instead in (("/usr/local/bin/allod", allod), ("/var/lib/allod-dumps", f"{place}/dumps"), ("/var/lib/allod", f"{place}/store"),
+                              ("$ALLOD_DUMP_OPTIONS", ""), ("${ALLOD_DUMP_DAYS}", "30"), ("$$", "$"), ("%%", "%")):
+            line = line.replace(text, instead)
+        yield shlex.split(line)
+
+
+def run_unit(unit, place):
+    """As systemd does for a oneshot: one after another until one fails."""
+    return all(subprocess.run(command, cwd=f"{place}/dumps", capture_output=True, timeout=60).returncode == 0 for command in commands_of(unit, place))
+
+
+def test_nightly_dump(tmp_path):
+    """The nightly unit leaves a dump of today that verifies, and deletes those past their days only when it does."""
+    allod = os.environ.get("ALLOD", f"{ROOT}/build/allod")
+    subprocess.run([allod, "init", "--data", tmp_path / "store", "--demo"], check=True, capture_output=True, timeout=60)
+    dumps = tmp_path / "dumps"
+    dumps.mkdir()
+    for name, days in (("old.dump", 40), ("young.dump", 20), ("note", 40)):
+        (dumps / name).write_text("x")
+        os.utime(dumps / name, (time.time() - days * 86400,) * 2)
+    (tmp_path / "store").rename(tmp_path / "away")
+    assert not run_unit("allod-dump.service", tmp_path)
+    assert (dumps / "old.dump").exists()
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert run_unit("allod-dump.service", tmp_path)
+    names = sorted(os.listdir(dumps))
+    assert len(names) == 3 and re.fullmatch(r"\d{4}-\d\d-\d\d\.dump", names[0]) and names[1:] == ["note", "young.dump"]
+    subprocess.run([allod, "verify", dumps / names[0]], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
+def test_units_are_sound(tmp_path):
+    """systemd reads all units without a complaint of ours."""
+    for unit in UNITS:
+        with open(f"{ROOT}/tools/{unit}") as file:
+            (tmp_path / unit).write_text(file.read().replace("/usr/local/bin/allod", "/bin/true"))
+    told = subprocess.run(["systemd-analyze", "verify", *(str(tmp_path / unit) for unit in UNITS)], capture_output=True, text=True, timeout=60)
+    assert not [line for line in told.stderr.splitlines() if "allod" in line], told.stderr
 
 
 CMOCKA = """[==========] Running {ran} test(s).
