@@ -1,5 +1,7 @@
 #include "rpc/descriptors.h"
 
+#include <stdlib.h>
+
 #include "engine/require.h"
 #include "rpc/descriptor_set.h"
 
@@ -47,13 +49,36 @@ static bool text_is(const char *text, struct bytes bytes)
         return text != NULL && bytes_equal(bytes_of_text(text), bytes);
 }
 
+static void *allocate(void *is_out, size_t size)
+{
+        void *memory = malloc(size);
+
+        if (memory == NULL) *(bool *)is_out = true;
+        return memory;
+}
+
+static void give_back(void *is_out, void *memory)
+{
+        (void)is_out;
+        free(memory);
+}
+
+ProtobufCAllocator descriptor_allocator(bool *is_out)
+{
+        *is_out = false;
+        return (ProtobufCAllocator){allocate, give_back, is_out};
+}
+
 static enum result add_file(struct bytes encoded)
 {
-        const Google__Protobuf__FileDescriptorProto *content;
+        bool is_out;
+        ProtobufCAllocator allocator = descriptor_allocator(&is_out);
+        Google__Protobuf__FileDescriptorProto *content;
         uint64_t bits = UINT64_C(1) << file_count;
         size_t i;
 
-        content = google__protobuf__file_descriptor_proto__unpack(NULL, encoded.len, encoded.data);
+        content = google__protobuf__file_descriptor_proto__unpack(&allocator, encoded.len, encoded.data);
+        if (is_out) return R_NO_MEMORY;
         if (content == NULL || content->name == NULL) return R_DEFECT;
         for (i = 0; i < content->n_dependency; i++) {
                 size_t index;
@@ -69,18 +94,19 @@ static enum result add_file(struct bytes encoded)
 enum result descriptors_init(void)
 {
         struct bytes rest = descriptor_set();
+        enum result r = R_OK;
 
         if (file_count > 0) return R_OK;
-        while (rest.len > 0) {
+        while (r == R_OK && rest.len > 0) {
                 struct bytes encoded;
 
-                if (file_count == DESCRIPTOR_FILE_COUNT_MAX || !take_file(&rest, &encoded) ||
-                    add_file(encoded) != R_OK) {
-                        file_count = 0;
-                        return R_DEFECT;
-                }
+                if (file_count == DESCRIPTOR_FILE_COUNT_MAX || !take_file(&rest, &encoded))
+                        r = R_DEFECT;
+                else
+                        r = add_file(encoded);
         }
-        return R_OK;
+        if (r != R_OK) file_count = 0;
+        return r;
 }
 
 /* ---- Files ---- */

@@ -27,6 +27,9 @@ struct descriptor_file {
  * imports what is not before it. */
 enum result descriptors_init(void) MUST_USE;
 
+/* For unpacking parts of descriptors: the heap, and *is_out, which outlives it, tells whether it gave out. */
+ProtobufCAllocator descriptor_allocator(bool *is_out);
+
 size_t descriptor_file_count(void);
 const struct descriptor_file *descriptor_file_at(size_t index);
 

@@ -116,6 +116,12 @@ static enum result disagree(char why[WHY_SIZE], const char *path, const char *wh
         return R_DEFECT;
 }
 
+static enum result no_memory(char why[WHY_SIZE])
+{
+        snprintf(why, WHY_SIZE, "out of memory");
+        return R_NO_MEMORY;
+}
+
 /* Descriptors write ".allod.v1.App", protobuf-c "allod.v1.App". */
 static bool is_type(const char *type, const ProtobufCMessageDescriptor *descriptor)
 {
@@ -189,6 +195,8 @@ static bool rule_is_routed(const Google__Api__HttpRule *rule, const char *path)
 static enum result check_rules(const descriptor_method *rpc, const char *path, size_t *rule_count, char why[WHY_SIZE])
 {
         const ProtobufCMessageUnknownField *option = NULL;
+        bool is_out;
+        ProtobufCAllocator allocator = descriptor_allocator(&is_out);
         Google__Api__HttpRule *rule;
         enum result r = R_OK;
         size_t i;
@@ -202,14 +210,15 @@ static enum result check_rules(const descriptor_method *rpc, const char *path, s
         for (i = 0; i < option->len && option->data[i] >= 0x80; i++)
                 ;
         if (i == option->len) return disagree(why, path, "has an HTTP rule that does not parse");
-        rule = google__api__http_rule__unpack(NULL, option->len - i - 1, option->data + i + 1);
+        rule = google__api__http_rule__unpack(&allocator, option->len - i - 1, option->data + i + 1);
+        if (is_out) return no_memory(why);
         if (rule == NULL) return disagree(why, path, "has an HTTP rule that does not parse");
         if (!rule_is_routed(rule, path)) r = disagree(why, path, "has an HTTP rule without a route");
         for (i = 0; i < rule->n_additional_bindings; i++)
                 if (!rule_is_routed(rule->additional_bindings[i], path))
                         r = disagree(why, path, "has an HTTP rule without a route");
         *rule_count += 1 + rule->n_additional_bindings;
-        google__api__http_rule__free_unpacked(rule, NULL);
+        google__api__http_rule__free_unpacked(rule, &allocator);
         return r;
 }
 
@@ -268,6 +277,7 @@ enum result method_init(char why[WHY_SIZE])
 
         if (is_ready) return R_OK;
         if ((r = descriptors_init()) != R_OK) {
+                if (r == R_NO_MEMORY) return no_memory(why);
                 snprintf(why, WHY_SIZE, "the descriptor set in this program does not parse");
                 return r;
         }
