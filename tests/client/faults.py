@@ -9,7 +9,7 @@ import harness
 
 # The order of FAULTS_LIST in tests/lib/faults.h.
 KINDS = ["READ", "PREAD", "WRITE", "PWRITE", "SYNC", "TRUNCATE", "ALLOCATE", "OPEN", "MAKE", "MAP", "LOCK", "ACCEPT",
-         "POLL", "WATCH", "CREATE", "BIND", "THREAD", "RANDOM"]
+         "POLL", "WATCH", "CREATE", "BIND", "THREAD", "RANDOM", "HEAP"]
 
 HALF = 0  # in place of an errno: half of a write is done
 
@@ -19,7 +19,9 @@ FIELDS = ["mask", "fail_at", "count", "fired", "error", "is_lasting", "clock_ns"
 class Faults:
     """What the shim and we share."""
 
-    def __init__(self, path):
+    def __init__(self, path, has_heap=False):
+        """With `has_heap` allocations may fail too; a sanitizer has a heap of its own."""
+        self.shim = "faults_heap.so" if has_heap else "faults.so"
         with open(path, "wb") as file:
             file.write(bytes(8 * len(FIELDS)))
         with open(path, "r+b") as file:
@@ -28,7 +30,7 @@ class Faults:
 
     def wrapper(self):
         """What to put before a command."""
-        shim = os.path.join(harness.BUILD, "tests", "lib", "faults.so")
+        shim = os.path.join(harness.BUILD, "tests", "lib", self.shim)
         sanitizer = os.environ.get("ASAN_OPTIONS", "")
         return ["env", f"LD_PRELOAD={shim}", f"ALLOD_FAULTS={self.path}",
                 f"ASAN_OPTIONS={sanitizer}:verify_asan_link_order=0"]

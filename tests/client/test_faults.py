@@ -3,8 +3,10 @@ that was acknowledged is lost."""
 
 import errno
 import itertools
+import os
 import re
 import shutil
+import signal
 
 import pytest
 
@@ -22,11 +24,11 @@ def made(tmp_path_factory):
 class Case:
     """A copy of the store, and a way to start a server on it whose calls fail."""
 
-    def __init__(self, made, path):
+    def __init__(self, made, path, has_heap=False):
         self.data = path / "store"
         shutil.copytree(made.data, self.data)
         self.headers = made.alice.headers()
-        self.faults = faults.Faults(path / "faults")
+        self.faults = faults.Faults(path / "faults", has_heap)
 
     def serving(self, *options):
         return harness.serving(self.data, *options, wrapper=self.faults.wrapper())
@@ -280,3 +282,79 @@ def test_shutdown(case, kinds, error):
     assert injected > 0
     faults.injected("shutdown", injected)
     case.assert_kept(kept)
+
+
+# ---- Memory ----
+
+# libuv ends the process where it cannot grow what it cannot do without. That is what running out of memory ends in anyway;
+# nothing that was acknowledged is lost.
+LIBUV_ABORTS = -6
+
+
+def some(count):
+    """Of the allocations to fail: the first and the last, and some between, most of which take the methods' descriptors
+    apart; or all."""
+    if "ALLOD_FAULTS_ALL" in os.environ:
+        return range(1, count + 1)
+    return [*range(1, 36), *range(36, count - 36, 251), *range(max(36, count - 36), count + 1)]
+
+
+@pytest.fixture
+def starved(made, tmp_path):
+    if harness.is_sanitized():
+        pytest.skip("a sanitizer has a heap of its own")
+    return Case(made, tmp_path, has_heap=True)
+
+
+def test_no_memory_to_start(starved):
+    """Whichever allocation fails, the server serves all the same, or ends with a sentence."""
+    starved.faults.arm(0, ["HEAP"], errno.ENOMEM)
+    starved.server().stop()
+    numbers = some(starved.faults.count())
+    for n in numbers:
+        starved.faults.arm(n, ["HEAP"], errno.ENOMEM)
+        server, code, log = start(starved)
+        starved.faults.disarm()
+        if server is not None:
+            server.stop()
+        elif code != LIBUV_ABORTS:
+            assert code == 1 and re.search("emory|operating system|thread", log), f"{n}: {code} {log}"
+    faults.injected("start, memory", len(numbers))
+    starved.assert_kept(set())
+
+
+def test_no_memory_to_serve(starved):
+    """Whichever allocation of a call over a new connection, or of the end, fails: it is answered or cut off, and what was
+    acknowledged is there."""
+    kept = set()
+    injected = 0
+    for ends in (False, True):
+        for n in itertools.count(1):
+            server = starved.server()
+            http = harness.Http1(server)
+            starved.faults.arm(n, ["HEAP"], errno.ENOMEM)
+            if not ends:
+                create_or_break(starved, http, kept)
+                fired = starved.faults.disarm()
+            http.close()
+            server.child.send_signal(signal.SIGTERM)
+            code = server.child.wait(timeout=harness.BOUND_SECONDS)
+            assert code in (0, LIBUV_ABORTS), f"{n}: {code} {''.join(server.stderr)}"
+            if ends:
+                fired = starved.faults.disarm()
+            injected += fired
+            if not fired:
+                break
+    faults.injected("call and end, memory", injected)
+    assert injected > 0
+    starved.assert_kept(kept)
+
+
+def create_or_break(case, http, kept):
+    try:
+        answer = case.create(http)
+    except (ConnectionError, harness.http.client.HTTPException):
+        return
+    assert answer.status in (201, 503), answer
+    if answer.status == 201:
+        kept.add(answer.json()["data"]["id"])

@@ -32,21 +32,21 @@ static struct faults *_Atomic current;
 struct faults *faults_here(void)
 {
         struct faults *faults = atomic_load_explicit(&current, memory_order_acquire);
-        const char *path;
-        void *map;
-        int fd;
 
-        if (faults != NULL) return faults;
-        faults = &own;
-        path = getenv("ALLOD_FAULTS");
-        fd = path == NULL ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
-        if (fd >= 0) {
-                map = (void *)syscall(SYS_mmap, NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-                if (map != MAP_FAILED) faults = map;
-                syscall(SYS_close, fd);
-        }
-        atomic_store_explicit(&current, faults, memory_order_release);
-        return faults;
+        return faults != NULL ? faults : &own;
+}
+
+/* Not at the first call, which may come before there is an environment. */
+__attribute__((constructor)) static void open_file(void)
+{
+        const char *path = getenv("ALLOD_FAULTS");
+        int fd = path == NULL ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
+        void *map;
+
+        if (fd < 0) return;
+        map = (void *)syscall(SYS_mmap, NULL, sizeof(struct faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map != MAP_FAILED) atomic_store_explicit(&current, map, memory_order_release);
+        syscall(SYS_close, fd);
 }
 
 void faults_at(uint64_t n, uint64_t mask, int error, int is_lasting)
@@ -366,3 +366,34 @@ int gettimeofday(struct timeval *restrict out, void *restrict zone)
         *out = (struct timeval){now.tv_sec, now.tv_nsec / 1000};
         return 0;
 }
+
+#ifdef FAULTS_HAVE_HEAP
+
+/* The names are glibc's. NOLINTBEGIN(bugprone-reserved-identifier) */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t members, size_t size);
+void *__libc_realloc(void *old, size_t size);
+/* NOLINTEND(bugprone-reserved-identifier) */
+
+static void *fail_heap(void)
+{
+        errno = ENOMEM;
+        return NULL;
+}
+
+void *malloc(size_t size)
+{
+        return must_fail(FAULT_HEAP) ? fail_heap() : __libc_malloc(size);
+}
+
+void *calloc(size_t members, size_t size)
+{
+        return must_fail(FAULT_HEAP) ? fail_heap() : __libc_calloc(members, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+        return must_fail(FAULT_HEAP) ? fail_heap() : __libc_realloc(old, size);
+}
+
+#endif

@@ -33,7 +33,8 @@
         X(CREATE) /* epoll_create1, eventfd, pipe2, socket */                                                          \
         X(BIND)   /* bind, listen */                                                                                   \
         X(THREAD)                                                                                                      \
-        X(RANDOM)
+        X(RANDOM)                                                                                                      \
+        X(HEAP) /* malloc, calloc, realloc; in the library for LD_PRELOAD that has the heap, faults_heap.so */
 
 enum fault_kind {
 #define X(name) FAULT_##name,
