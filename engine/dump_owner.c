@@ -39,11 +39,21 @@ static enum result begin(struct extract *extract)
         return r == R_OK ? dump_writer_owner(extract->writer, run->owner) : r;
 }
 
+static bool is_wanted(const struct extract *extract, struct owner owner)
+{
+        struct key prefix;
+
+        key_owner(owner, &prefix);
+        return memcmp(prefix.data, extract->prefix.data, OWNER_PREFIX_SIZE) == 0;
+}
+
 static enum result copy_chunk(struct extract *extract, struct dump_chunk *chunk)
 {
         struct dump_record record;
         enum result r = R_OK;
 
+        if (!is_wanted(extract, chunk->owner))
+                return damaged(extract, chunk->offset, "the index leads to another owner");
         if (!extract->is_found) r = begin(extract);
         while (r == R_OK && dump_chunk_next(chunk, &record)) {
                 const struct record content = {record.revision, record.body};
@@ -68,12 +78,10 @@ static enum result finish(struct extract *extract)
 static enum result copy_in_order(struct extract *extract)
 {
         struct dump_chunk chunk;
-        struct key prefix;
         enum result r;
 
         while ((r = dump_reader_next(extract->reader, &chunk)) == R_OK) {
-                key_owner(chunk.owner, &prefix);
-                if (memcmp(prefix.data, extract->prefix.data, OWNER_PREFIX_SIZE) != 0) continue;
+                if (!is_wanted(extract, chunk.owner)) continue;
                 if ((r = copy_chunk(extract, &chunk)) != R_OK) return r;
         }
         return r == R_ABSENT ? R_OK : r;

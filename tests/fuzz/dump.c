@@ -3,6 +3,7 @@
  * through to what reads the records. With its second bit a secret is there, which an encrypted dump among the seeds is
  * of, and what is written again is encrypted. Reading ends, and goes on behind faults; and what is whole gives, written
  * again, the same root hash.
+ * One owner is found by the index as by reading all.
  */
 #include "engine/dump.h"
 
@@ -62,6 +63,51 @@ static void copy(struct memory *from, struct memory *to)
         dump_writer_close(writer);
 }
 
+/* The owner of the first chunk that can be read; false: there is none. */
+static bool find_owner(struct memory *memory, struct owner *out)
+{
+        struct dump_reader *reader;
+        struct dump_header header;
+        struct dump_chunk chunk;
+        bool is_found = false;
+
+        memory->at = 0;
+        REQUIRE(dump_reader_open(memory_read, memory, &reader) == R_OK);
+        dump_reader_set_secret(reader, memory->secret);
+        if (dump_reader_header(reader, &header) == R_OK) is_found = dump_reader_next(reader, &chunk) == R_OK;
+        if (is_found) *out = chunk.owner;
+        dump_reader_close(reader);
+        return is_found;
+}
+
+/* That owner alone, by the index and in order. What the index gives is what the whole gives. */
+static void extract(struct memory *memory, bool is_whole)
+{
+        struct memory by_index = {0}, in_order = {0};
+        struct dump_owner_run run = {.secret = memory->secret,
+                                     .read = memory_read,
+                                     .seek = memory_seek,
+                                     .size = memory->len,
+                                     .context = memory,
+                                     .write = memory_write,
+                                     .write_context = &by_index};
+        enum result r;
+
+        if (!find_owner(memory, &run.owner)) return;
+        memory->at = 0;
+        r = dump_owner_run(&run);
+        REQUIRE(r == R_OK || r == R_ABSENT || r == R_CORRUPT || r == R_FORMAT || r == R_UNAUTHENTICATED);
+        REQUIRE(!is_whole || r == R_OK);
+        if (r == R_OK) REQUIRE(memory_check(&by_index).outcome == R_ABSENT);
+        run.seek = NULL;
+        run.write_context = &in_order;
+        memory->at = 0;
+        REQUIRE(!is_whole || (dump_owner_run(&run) == R_OK && in_order.len == by_index.len &&
+                              memcmp(in_order.data, by_index.data, in_order.len) == 0));
+        memory_free(&by_index);
+        memory_free(&in_order);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         struct bytes input = bytes_of(data, len);
@@ -84,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 REQUIRE(second.counts.chunks != reading.counts.chunks ||
                         memcmp(second.root_hash, reading.root_hash, SHA256_SIZE) == 0);
         }
+        extract(&memory, reading.outcome == R_ABSENT && reading.fault_count == 0);
         memory_free(&memory);
         memory_free(&again);
         return 0;

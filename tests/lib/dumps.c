@@ -33,6 +33,14 @@ enum result memory_read(void *context, uint8_t *data, size_t size, size_t *got)
         return R_OK;
 }
 
+enum result memory_seek(void *context, uint64_t offset)
+{
+        struct memory *memory = context;
+
+        memory->at = offset < memory->len ? offset : memory->len;
+        return R_OK;
+}
+
 void memory_free(struct memory *memory)
 {
         free(memory->data);

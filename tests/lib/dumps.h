@@ -4,6 +4,7 @@
 #ifndef ALLOD_TESTS_LIB_DUMPS_H
 #define ALLOD_TESTS_LIB_DUMPS_H
 
+#include "engine/dump_owner.h"
 #include "engine/dump_read.h"
 #include "engine/dump_write.h"
 
@@ -20,6 +21,9 @@ struct memory {
 /* For struct memory as the context. */
 dump_write_fn memory_write;
 dump_read_fn memory_read;
+
+/* Reading goes on at `offset`. */
+dump_seek_fn memory_seek;
 
 void memory_free(struct memory *memory);
 

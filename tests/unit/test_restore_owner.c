@@ -648,6 +648,71 @@ static struct memory forge(const struct forged *rows, size_t count)
         return memory;
 }
 
+static enum result extract_of(struct memory *memory, struct owner owner, dump_seek_fn *seek, struct memory *out)
+{
+        struct dump_owner_run run = {.owner = owner,
+                                     .read = memory_read,
+                                     .seek = seek,
+                                     .size = memory->len,
+                                     .context = memory,
+                                     .write = memory_write,
+                                     .write_context = out};
+
+        memory->at = 0;
+        return dump_owner_run(&run);
+}
+
+/* One owner out of a dump of all, by the index and in order: the same bytes, which are a whole dump. Whatever bit is
+ * flipped, it is damage, or it is in another owner's part and nothing that is read; and a dump that is cut off is no
+ * dump. */
+static void test_extract(void **state)
+{
+        struct owner owner = user_of(&bob), nobody = new_id(OWNER_USER);
+        struct dump_run run = {.write = memory_write};
+        struct memory all = {0}, by_index = {0}, in_order = {0};
+        unsigned untouched = 0;
+        size_t len;
+
+        (void)state;
+        fill(&bob.who, 0);
+        run.context = &all;
+        assert_int_equal(run_in_view(dump_store, &run), R_OK);
+        assert_int_equal(extract_of(&all, owner, memory_seek, &by_index), R_OK);
+        assert_int_equal(extract_of(&all, owner, NULL, &in_order), R_OK);
+        assert_int_equal(by_index.len, in_order.len);
+        assert_memory_equal(by_index.data, in_order.data, in_order.len);
+        assert_int_equal(memory_check(&by_index).counts.owners, 1);
+        assert_int_equal(extract_of(&all, nobody, memory_seek, &in_order), R_ABSENT);
+        assert_int_equal(extract_of(&all, nobody, NULL, &in_order), R_ABSENT);
+        memory_free(&in_order);
+        for (size_t bit = 0; bit < all.len * 8; bit += 5) {
+                struct memory out = {0};
+                enum result r;
+
+                all.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+                r = extract_of(&all, owner, memory_seek, &out);
+                all.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+                assert_true(r == R_OK || r == R_CORRUPT || r == R_FORMAT);
+                if (r == R_OK) {
+                        untouched++;
+                        assert_int_equal(out.len, by_index.len);
+                        assert_memory_equal(out.data, by_index.data, out.len);
+                }
+                memory_free(&out);
+        }
+        assert_true(untouched > 0 && untouched < all.len * 8 / 5 / 2);
+        len = all.len;
+        for (all.len = 0; all.len < len; all.len += 7) {
+                struct memory out = {0};
+                enum result r = extract_of(&all, owner, memory_seek, &out);
+
+                assert_true(r == R_CORRUPT || r == R_FORMAT);
+                memory_free(&out);
+        }
+        memory_free(&all);
+        memory_free(&by_index);
+}
+
 /* Rows that make no sense are refused before anything is put: not an app without a name, not a member of a user, a key
  * without a digest, a job without its input. */
 static void test_senseless(void **state)
@@ -946,6 +1011,7 @@ int main(void)
                 TEST(test_old_owner_without_keys),
                 TEST(test_invitations),
                 TEST(test_large_app),
+                TEST(test_extract),
                 TEST(test_other_dump_after),
                 TEST(test_one_at_a_time),
                 TEST(test_purge_passes_by),
