@@ -19,6 +19,7 @@
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
+        PROGRESS_OPTIONS,
         {"owner", "u:ID|t:ID...", "only this user or team; may be given several times"},
         {"rate", "MIB", "at most so many MiB a second"},
         DUMP_SECRET_OPTIONS,
@@ -271,8 +272,9 @@ static int run_command(const struct arguments *arguments)
         struct dump_run run = {.owners = owners, .owner_count = (size_t)arguments->repeated_count};
         struct dump_key key;
         struct admin *admin;
-        int code = parse_owners(arguments, owners);
+        int code = progress_open(arguments);
 
+        if (code == EXIT_DONE) code = parse_owners(arguments, owners);
         if (code == EXIT_DONE) code = make_key(arguments, &run, &key);
         if (code == EXIT_DONE) code = admin_open(arguments, &admin);
         if (code == EXIT_DONE) {

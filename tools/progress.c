@@ -1,5 +1,6 @@
 #include "tools/progress.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,8 +13,9 @@
 #define SECOND_NS INT64_C(1000000000)
 
 /* A person sees ten steps a second as motion; a log file needs few lines. */
-#define BAR_PERIOD_NS  (SECOND_NS / 10)
-#define LINE_PERIOD_NS (10 * SECOND_NS)
+#define BAR_PERIOD_NS   (SECOND_NS / 10)
+#define LINE_PERIOD_NS  (10 * SECOND_NS)
+#define EVENT_PERIOD_NS (SECOND_NS / 2)
 
 #define BAR_WIDTH 24
 
@@ -83,11 +85,61 @@ static void show(const struct progress *progress, int64_t took_ns)
         if (rate > 0) fprintf(stderr, ", %" PRIu64 " s left", (progress->total - progress->done) / rate);
 }
 
+/* ---- Events ---- */
+
+static int status_fd = -1;
+
+static void tell_end(int code, void *context)
+{
+        (void)context;
+        dprintf(status_fd, "{\"event\":\"end\",\"exit_code\":%d}\n", code);
+}
+
+/* Whoever listens may go away; the work goes on. */
+int progress_open(const struct arguments *arguments)
+{
+        const char *value = argument_option(arguments, "status-fd");
+        char *end;
+        long fd;
+
+        if (value == NULL) return EXIT_DONE;
+        fd = value[0] >= '0' && value[0] <= '9' ? strtol(value, &end, 10) : -1;
+        if (fd < 0 || fd > INT32_MAX || *end != '\0' || fcntl((int)fd, F_GETFD) < 0)
+                return command_misused(arguments->command, "--status-fd wants the number of an open descriptor.");
+        status_fd = (int)fd;
+        signal(SIGPIPE, SIG_IGN);
+        if (on_exit(tell_end, NULL) != 0) return command_failed(arguments->command, "out of memory.");
+        return EXIT_DONE;
+}
+
+static void tell_start(const struct progress *progress)
+{
+        if (status_fd < 0) return;
+        dprintf(status_fd, "{\"event\":\"start\",\"what\":\"%s\",\"total\":%" PRIu64 "}\n", progress->what,
+                progress->total);
+}
+
+static void tell_progress(struct progress *progress, int64_t now)
+{
+        int64_t took_ns = now - progress->start_ns;
+
+        if (status_fd < 0 || now - progress->told_ns < EVENT_PERIOD_NS) return;
+        progress->told_ns = now;
+        dprintf(status_fd,
+                "{\"event\":\"progress\",\"what\":\"%s\",\"done\":%" PRIu64 ",\"total\":%" PRIu64
+                ",\"bytes_per_second\":%.0f}\n",
+                progress->what, progress->done, progress->total,
+                took_ns <= 0 ? 0 : (double)progress->done * (double)SECOND_NS / (double)took_ns);
+}
+
+/* ---- One task ---- */
+
 void progress_start(struct progress *progress, const char *what, uint64_t total)
 {
         *progress = (struct progress){.what = what, .total = total, .is_terminal = isatty(STDERR_FILENO) == 1};
-        progress->start_ns = progress->shown_ns = now_ns();
+        progress->start_ns = progress->shown_ns = progress->told_ns = now_ns();
         catch_signals();
+        tell_start(progress);
 }
 
 void progress_add(struct progress *progress, uint64_t count)
@@ -95,6 +147,7 @@ void progress_add(struct progress *progress, uint64_t count)
         int64_t now = now_ns();
 
         progress->done += count;
+        tell_progress(progress, now);
         if (now - progress->shown_ns < (progress->is_terminal ? BAR_PERIOD_NS : LINE_PERIOD_NS)) return;
         progress->shown_ns = now;
         if (progress->is_terminal) fputs("\r\033[K", stderr);

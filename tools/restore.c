@@ -13,6 +13,7 @@
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
+        PROGRESS_OPTIONS,
         DUMP_SECRET_OPTIONS,
         {"dry-run", NULL, "read the dump and look at the place, but make nothing"},
         {"owner", "u:ID|t:ID", "put only this user or team, and into the store that is in DIR"},
@@ -98,8 +99,10 @@ static int restore_from(const struct arguments *arguments, const struct dump_sec
 static int run(const struct arguments *arguments)
 {
         struct dump_secret_place place;
-        int code = dump_secret_read(arguments, false, &place);
+        int code = progress_open(arguments);
 
+        if (code != EXIT_DONE) return code;
+        code = dump_secret_read(arguments, false, &place);
         if (code == EXIT_DONE) code = restore_from(arguments, dump_secret_given(&place));
         dump_secret_wipe(&place);
         return code;

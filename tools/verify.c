@@ -16,6 +16,7 @@
 
 static const struct option_spec options[] = {
         ADMIN_OPTIONS,
+        PROGRESS_OPTIONS,
         DUMP_SECRET_OPTIONS,
         {"rate", "MIB", "of a store: read at most so many MiB a second [32 through a server]"},
         {0},
@@ -182,6 +183,9 @@ static enum result step(void *context, size_t size)
 {
         struct store_report *report = context;
 
+        /* What is to come is estimated: rows as large as those before. */
+        report->progress.total = (uint64_t)((double)(report->progress.done + size) * (double)report->verify.row_total /
+                                            (double)report->verify.row_count);
         progress_add(&report->progress, size);
         progress_wait_for_rate(&report->progress, report->rate);
         return progress_is_interrupted() ? R_CANCELED : R_OK;
@@ -386,6 +390,9 @@ static int run_store(const struct arguments *arguments)
 
 static int run(const struct arguments *arguments)
 {
+        int code = progress_open(arguments);
+
+        if (code != EXIT_DONE) return code;
         if (arguments->count == 0) return run_store(arguments);
         if (argument_option(arguments, "rate") != NULL)
                 return command_misused(arguments->command, "--rate is for a store.");

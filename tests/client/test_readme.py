@@ -143,6 +143,13 @@ def test_backup(quiet_desk):
         assert [user["name"] for user in users] == ["Demo user"]
 
 
+def test_drill(quiet_desk):
+    """The chapter on backups runs as printed, on the files and, but for the drill, beside a server."""
+    (verifying,), (drill,) = blocks("Verifying", "sh"), blocks("A disaster drill", "sh")
+    quiet_desk.run(verifying)
+    quiet_desk.run(drill)
+
+
 @pytest.mark.parametrize("is_served", [True, False], ids=["served", "quiet"])
 def test_administering(request, is_served):
     """The same commands with a server and without one."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import threading
@@ -96,3 +98,71 @@ def test_slow_and_interrupted(store):
     for wrong in ("0", "x", "-1", ""):
         allod("verify", "--data", store, "--rate", wrong, code=2)
     allod("verify", os.devnull, "--rate", "1", code=2)
+
+
+def events_of(*arguments, code=0, **options):
+    """What a tool tells on its --status-fd."""
+    reader, writer = os.pipe()
+    child = subprocess.Popen([ALLOD, *map(str, arguments), "--status-fd", str(writer)], pass_fds=[writer], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, **options)
+    os.close(writer)
+    with open(reader) as file:
+        events = [json.loads(line) for line in file]
+    child.communicate(timeout=60)
+    assert child.returncode == code
+    return events
+
+
+def test_events(store, tmp_path):
+    """dump, verify and restore tell their start and their end, with the exit code, on the descriptor that is given."""
+    dump = tmp_path / "dump"
+    for arguments in (("dump", "--data", store, "-o", dump), ("verify", dump), ("verify", "--data", store), ("restore", dump, "--data", tmp_path / "new")):
+        events = events_of(*arguments)
+        assert events[0]["event"] == "start" and events[-1] == {"event": "end", "exit_code": 0}
+    dump.write_bytes(dump.read_bytes()[:-1])
+    assert events_of("verify", dump, code=3)[-1] == {"event": "end", "exit_code": 3}
+    assert events_of("restore", dump, "--data", tmp_path / "none", code=1)[-1]["exit_code"] == 1
+    for wrong in ("x", "", "-1", "999"):
+        allod("verify", dump, "--status-fd", wrong, code=2)
+
+
+def test_progress_events(store, tmp_path):
+    """Bytes, all there are and the rate, while it goes on; after SIGTERM the end is told with 1, and no file is left."""
+    server = Server(store)
+    server.fill(20)
+    for arguments in (("dump", "--data", store, "-o", tmp_path / "slow"), ("verify", "--data", store)):
+        reader, writer = os.pipe()
+        child = subprocess.Popen([ALLOD, *map(str, arguments), "--rate", "1", "--status-fd", str(writer)], pass_fds=[writer],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.close(writer)
+        with open(reader) as file:
+            events = (json.loads(line) for line in file)
+            seen = next(event for event in events if event["event"] == "progress")
+            assert seen["done"] > 0 and seen["bytes_per_second"] > 0 and "total" in seen
+            child.send_signal(signal.SIGTERM)
+            assert list(events)[-1] == {"event": "end", "exit_code": 1}
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == 1 and b"interrupted" in errors
+        assert sorted(os.listdir(tmp_path)) == ["store"]
+    server.stop()
+
+
+def test_bar(store):
+    """On a terminal there is a bar with bytes, rate and time left, which is taken away; SIGINT ends it with 1."""
+    server = Server(store)
+    server.fill(20)
+    server.stop()
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([ALLOD, "verify", "--data", store, "--rate", "1"], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while not re.search(rb"Checking \[#*\.*\]  [^,]* of [^,]*, [^,]*/s, \d+ s left", seen):
+        seen += os.read(ours, 1000)
+    child.send_signal(signal.SIGINT)
+    try:
+        while more := os.read(ours, 1000):
+            seen += more
+    except OSError:  # a terminal whose other end is closed
+        pass
+    os.close(ours)
+    assert child.wait(60) == 1 and b"interrupted" in seen and b"\r\x1b[K" in seen
