@@ -7,7 +7,7 @@ import struct
 import time
 
 from target import (CANCEL, CONNECTIONS_PER_ADDRESS, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS,
-                    PATIENCE_SECONDS, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Ended, Peer, frame)
+                    IDLE_SECONDS, PATIENCE_SECONDS, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Ended, Peer, frame)
 from test_hostile import SMUGGLING
 
 
@@ -166,7 +166,7 @@ def unread_pings(target, seconds):
 # ---- Peers that do not read ----
 
 def zero_window(target, seconds):
-    """Large answers are asked for with every window shut, on connections where other requests go on."""
+    """Large answers are asked for with every window shut, and behind them small ones that need no window."""
     none = setting(4, 0)
     peers = []
     for _ in range(8):
@@ -379,25 +379,28 @@ def idle(target, seconds):
 # ---- Too many ----
 
 def connection_flood(target, seconds):
-    """As many connections as there may be, again and again."""
+    """As many connections as there may be, again and again: only so many of them are served at a time."""
     most = refused = 0
+    request = target.head("GET", "/app?page_size=1") + b"\r\n"
     for _ in again(seconds):
-        peers = []
+        started = time.monotonic()
+        peers, served = [], 0
         for _ in range(3 * CONNECTIONS_PER_ADDRESS):
             try:
-                peers.append(Peer(target.connect()))
+                peer = target.http1()
+                peers.append(peer)
+                peer.send(request)
+                served += peer.answer()[0] == 200
             except Ended:
                 refused += 1
-        end = time.monotonic() + PATIENCE_SECONDS
-        while established(target) > CONNECTIONS_PER_ADDRESS and time.monotonic() < end:
-            time.sleep(0.01)
-        most = max(most, established(target))
-        assert most <= CONNECTIONS_PER_ADDRESS
-        refused += sum(peer.has_ended(0) for peer in peers)
         for peer in peers:
             peer.socket.close()
-    assert refused >= CONNECTIONS_PER_ADDRESS
-    return f"{most} open at most, {refused} refused"
+        # On a machine so slow that the first are idle for too long before the last have come, nothing is to be said.
+        if time.monotonic() - started < IDLE_SECONDS:
+            assert served <= CONNECTIONS_PER_ADDRESS, f"{served} are served at a time"
+            most = max(most, served)
+    assert refused > 0
+    return f"{most} served at a time, {refused} refused"
 
 
 def handshake_flood(target, seconds):
