@@ -494,7 +494,9 @@ def nesting(target, seconds):
     count = 0
     for _ in again(seconds):
         for body in (b"[" * 4000000, b'{"a":' * 700000, b'{"name":' + b"[" * 65 + b"]" * 65 + b"}",
-                     b'{"workflow":{"tools":' + b'{"a":' * 100000 + b"1" + b"}" * 100000 + b"}}"):
+                     # Nothing is wrong with this one but its depth.
+                     b'{"name":"x","configuration":{"gpu_tier":"BASIC"},"workflow":{"model_url":"https://example.com/x","tools":'
+                     + b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"}}"):
             assert post(target, body) == 400
             count += 1
     return f"{count} refused"
