@@ -310,6 +310,20 @@ def test_one_at_a_time(world):
     world.check()
 
 
+def test_no_room(world):
+    """Where the map comes near its end a restore gives up before others are refused, and the log says why."""
+    as_owner = new_user()
+    with harness.serving(world.store, "--map-size", "100M") as server:
+        answer = tool("restore", world.dump, "--data", world.store, "--owner", f"u:{world.ann.id}", "--as", as_owner, code=1)
+        assert b"takes no writes" in answer.stderr
+        server.wait_for("too little room")
+        web = harness.Http1(server)
+        assert web("POST", "/app", world.bob.headers() + harness.JSON, harness.APP).status == 201
+        web.close()
+    assert apps_of(world.store, as_owner, world.path / "none") is None
+    world.check()
+
+
 def test_others_go_on(world):
     """While an owner is restored again and again, others create, read and delete, and none of it fails."""
     done = threading.Event()
