@@ -5,6 +5,8 @@ import mmap
 import os
 import struct
 
+import pytest
+
 import harness
 
 # The order of FAULTS_LIST in tests/lib/faults.h.
@@ -21,6 +23,8 @@ class Faults:
 
     def __init__(self, path, has_heap=False):
         """With `has_heap` allocations may fail too; a sanitizer has a heap of its own."""
+        if harness.has_symbol(b"__tsan_init"):
+            pytest.skip("ThreadSanitizer must see all system calls itself")
         self.shim = "faults_heap.so" if has_heap else "faults.so"
         with open(path, "wb") as file:
             file.write(bytes(8 * len(FIELDS)))

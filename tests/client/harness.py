@@ -42,10 +42,15 @@ def setting(name):
         return re.search(rf"^{name} = (.*)$", file.read(), re.M).group(1).replace("$$", "$")
 
 
+def has_symbol(pattern):
+    """Whether the program under test has one."""
+    with open(ALLOD, "rb") as file:
+        return re.search(pattern, file.read()) is not None
+
+
 def is_sanitized():
     """Whether the program under test was built with sanitizers."""
-    with open(ALLOD, "rb") as file:
-        return re.search(rb"__[at]san_init", file.read()) is not None
+    return has_symbol(rb"__[at]san_init")
 
 
 def new_id():

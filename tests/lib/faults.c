@@ -62,6 +62,20 @@ void faults_at(uint64_t n, uint64_t mask, int error, int is_lasting)
         faults->fail_at = n;
 }
 
+#ifdef __SANITIZE_THREAD__
+
+bool faults_may_fail(void)
+{
+        return false;
+}
+
+#else
+
+bool faults_may_fail(void)
+{
+        return true;
+}
+
 /* False: the call is to be made as it is. */
 static bool must_fail(enum fault_kind kind)
 {
@@ -395,5 +409,7 @@ void *realloc(void *old, size_t size)
 {
         return must_fail(FAULT_HEAP) ? fail_heap() : __libc_realloc(old, size);
 }
+
+#endif
 
 #endif

@@ -12,6 +12,7 @@
 #define ALLOD_TESTS_LIB_FAULTS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The bits of `mask`; tests/client/faults.py has the same list. */
@@ -56,6 +57,9 @@ struct faults {
 };
 
 struct faults *faults_here(void);
+
+/* Off: this is a build with ThreadSanitizer, which must see all system calls itself, and nothing fails. */
+bool faults_may_fail(void);
 
 /* Start a count. */
 void faults_at(uint64_t n, uint64_t mask, int error, int is_lasting);
