@@ -237,6 +237,7 @@ static void sweep(const char *path, unsigned share, unsigned starts_wanted)
         sweep.start_odds = CUTS_DEFAULT * share / 100 / starts_wanted;
         if (cuts_wanted > CUTS_DEFAULT) sweep.start_odds *= STARTS_RARER;
         if (sweep.start_odds == 0) sweep.start_odds = 1;
+        if (sweep.start_cb == start_server) sweep.worst_odds = cuts_wanted > CUTS_DEFAULT ? STARTS_RARER : 2;
         sweep_run(&sweep);
         say(&sweep, name);
         trace_free(&trace);

@@ -87,7 +87,15 @@ static void judge_state(struct run *run, size_t index, enum cut_kind kind, const
         if (kind == CUT_NONE) run->certain = state;
 }
 
-static void judge(struct run *run, size_t index, enum cut_kind kind, uint64_t seed)
+static void start(struct run *run, size_t index, bool is_there)
+{
+        run->sweep->starts++;
+        run->sweep->start_cb(run->sweep->context, run->path, is_there, index);
+        disk_spoilt(run->disk);
+}
+
+/* Whether it is there. */
+static bool judge(struct run *run, size_t index, enum cut_kind kind, uint64_t seed)
 {
         struct sweep *sweep = run->sweep;
         char why[IMAGE_WHY_SIZE];
@@ -103,27 +111,37 @@ static void judge(struct run *run, size_t index, enum cut_kind kind, uint64_t se
                 if (run->must_be_there || run->certain != NO_STATE || run->promised != NO_STATE)
                         fail_at(run, index, kind, "there is nothing, and there was");
         }
-        if (sweep->start_cb == NULL || slot_random(&run->dice, sweep->start_odds) != 0) return;
-        sweep->starts++;
-        sweep->start_cb(sweep->context, run->path, image.is_there, index);
-        disk_spoilt(run->disk);
+        return image.is_there;
+}
+
+/* An answer that did not wait for its sync has been seen by now, and nothing of what it was about is there. */
+static void judge_worst(struct run *run, size_t index)
+{
+        struct sweep *sweep = run->sweep;
+
+        if (sweep->worst_odds == 0 || slot_random(&run->dice, sweep->worst_odds) != 0) return;
+        start(run, index, judge(run, index, CUT_NONE, 0));
 }
 
 /* Without anything pending one kind is as good as another. */
 static void cut(struct run *run, size_t index)
 {
+        struct sweep *sweep = run->sweep;
         enum cut_kind kind;
         unsigned round;
+        bool is_there;
 
         see_newest(run, index);
-        for (round = 0; round < run->sweep->rounds; round++) {
+        for (round = 0; round < sweep->rounds; round++) {
                 for (kind = CUT_NONE; kind < CUT_KIND_COUNT; kind++) {
                         uint32_t high = slot_random(&run->dice, UINT32_MAX), low = slot_random(&run->dice, UINT32_MAX);
 
                         if (kind <= CUT_LAST && round > 0) continue;
                         if (kind > CUT_NONE && disk_pending(run->disk) == 0) break;
                         if ((high & 0xffff) >= run->chance) continue;
-                        judge(run, index, kind, (uint64_t)high << 32 | low);
+                        is_there = judge(run, index, kind, (uint64_t)high << 32 | low);
+                        if (sweep->start_cb == NULL || slot_random(&run->dice, sweep->start_odds) != 0) continue;
+                        start(run, index, is_there);
                 }
         }
 }
@@ -148,6 +166,7 @@ static void go_along(struct run *run)
                 const struct note *note = note_of(event);
 
                 if (trace_is_change(event)) cut(run, i);
+                if (event->head->kind == TRACE_SYNC_END) judge_worst(run, i);
                 if (note != NULL) read_note(run, i, note);
                 disk_apply(run->disk, event);
                 if (event->head->kind == TRACE_RENAME ||

@@ -45,6 +45,7 @@ struct sweep {
         unsigned rounds;      /* tries of each kind of cut at each point */
         unsigned cuts_wanted; /* of them, about so many are made; 0: all */
         unsigned start_odds;  /* about one cut in so many is handed to start_cb */
+        unsigned worst_odds;  /* likewise one in so many of the worst moments: before a sync ends; 0: none */
         void *context;
         /* `path` is a disk after a cut before event `index`; it may be written to. `text` names it. */
         void (*start_cb)(void *context, const char *path, bool is_there, size_t index);
