@@ -24,6 +24,7 @@
 #include "tests/lib/test.h"
 
 #define CUTS_DEFAULT 600
+#define WORST_ODDS   4 /* some ten in the slice */
 #define STARTS_RARER 4 /* in a long run: a start takes as long as some hundred cuts */
 #define SEED_DEFAULT 1 /* the same cuts each time, as far as the traces are the same */
 
@@ -237,7 +238,7 @@ static void sweep(const char *path, unsigned share, unsigned starts_wanted)
         sweep.start_odds = CUTS_DEFAULT * share / 100 / starts_wanted;
         if (cuts_wanted > CUTS_DEFAULT) sweep.start_odds *= STARTS_RARER;
         if (sweep.start_odds == 0) sweep.start_odds = 1;
-        if (sweep.start_cb == start_server) sweep.worst_odds = cuts_wanted > CUTS_DEFAULT ? STARTS_RARER : 2;
+        if (sweep.start_cb == start_server) sweep.worst_odds = WORST_ODDS;
         sweep_run(&sweep);
         say(&sweep, name);
         trace_free(&trace);
