@@ -129,7 +129,7 @@ def test_events(store, tmp_path):
 def test_progress_events(store, tmp_path):
     """Bytes, all there are and the rate, while it goes on; after SIGTERM the end is told with 1, and no file is left."""
     server = Server(store)
-    server.fill(20)
+    server.fill(60)  # several slices of a verify, each of 4 MiB: the first that is told is not the last
     for arguments in (("dump", "--data", store, "-o", tmp_path / "slow"), ("verify", "--data", store)):
         reader, writer = os.pipe()
         child = subprocess.Popen([ALLOD, *map(str, arguments), "--rate", "1", "--status-fd", str(writer)], pass_fds=[writer],
