@@ -1,7 +1,5 @@
 #include "rpc/verify_feed.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +9,7 @@
 #include "allod/v1/admin.pb-c.h"
 #include "engine/require.h"
 #include "engine/verify.h"
-#include "rpc/call.h"
+#include "rpc/feed_task.h"
 
 /* How long and for how many bytes of rows a snapshot is held. Commits that fall into it cannot use old pages again: at
  * full load that is some MiB. */
@@ -53,31 +51,22 @@ enum {
         KIND_ROWS
 };
 
-struct task {
-        struct host *host;
-        struct call *call; /* NULL: it is over. The loop's */
-        bool is_asked;     /* an answer is owed. The loop's */
-        struct completion completion;
+struct look {
+        struct task task;
 
-        pthread_mutex_t mutex;
-        pthread_cond_t changed;
-        bool wants_answer; /* under the mutex */
-        bool is_stopped;   /* under the mutex */
-
-        /* the thread's, and the loop's while no answer is owed */
+        /* the thread's while it is asked */
         struct verify verify;
         uint64_t rate; /* bytes a second */
         uint64_t size; /* bytes of rows that were read */
         uint64_t slice_size;
         int64_t start_ns, slice_ns, answer_ns;
-        enum result result; /* R_OK: there is more; R_ABSENT: that is all; else what went wrong */
         uint64_t untold_count;
         size_t faults_len;
         char faults[FAULTS_SIZE]; /* sentences, each with its NUL */
 };
 
 struct state {
-        struct task *task;
+        struct look *look; /* NULL: not begun, or over */
         bool was_asked;
 };
 
@@ -101,89 +90,67 @@ static int64_t now_ns(void)
         return now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-static enum result wait_until_asked(struct task *task)
-{
-        bool is_stopped;
-
-        pthread_mutex_lock(&task->mutex);
-        while (!task->wants_answer)
-                pthread_cond_wait(&task->changed, &task->mutex);
-        task->wants_answer = false;
-        is_stopped = task->is_stopped;
-        pthread_mutex_unlock(&task->mutex);
-        task->faults_len = 0;
-        return is_stopped ? R_CANCELED : R_OK;
-}
-
 /* So that on the average no more than the rate was read; ends early when nobody wants it any more. */
-static enum result wait_for_rate(struct task *task)
+static enum result wait_for_rate(struct look *look)
 {
-        int64_t due_ns = task->start_ns + (int64_t)((double)task->size / (double)task->rate * (double)SECOND_NS);
-        const struct timespec due = {due_ns / SECOND_NS, due_ns % SECOND_NS};
-        bool is_stopped;
-
-        pthread_mutex_lock(&task->mutex);
-        while (!task->is_stopped && now_ns() < due_ns)
-                (void)pthread_cond_timedwait(&task->changed, &task->mutex, &due);
-        is_stopped = task->is_stopped;
-        pthread_mutex_unlock(&task->mutex);
-        return is_stopped ? R_CANCELED : R_OK;
+        return task_sleep_until(
+                &look->task, look->start_ns + (int64_t)((double)look->size / (double)look->rate * (double)SECOND_NS));
 }
 
 static void keep_fault(void *context, const char *sentence)
 {
-        struct task *task = context;
+        struct look *look = context;
         size_t size = strlen(sentence) + 1;
 
-        if (task->faults_len + size > sizeof task->faults) {
-                task->untold_count++;
+        if (look->faults_len + size > sizeof look->faults) {
+                look->untold_count++;
                 return;
         }
-        memcpy(task->faults + task->faults_len, sentence, size);
-        task->faults_len += size;
-        if (task->faults_len > sizeof task->faults / 2) task->verify.wants_pause = true;
+        memcpy(look->faults + look->faults_len, sentence, size);
+        look->faults_len += size;
+        if (look->faults_len > sizeof look->faults / 2) look->verify.wants_pause = true;
 }
 
 static enum result step(void *context, size_t size)
 {
-        struct task *task = context;
+        struct look *look = context;
 
-        task->size += size;
-        task->slice_size += size;
-        if (task->slice_size >= SLICE_SIZE || now_ns() - task->slice_ns >= SLICE_NS) task->verify.wants_pause = true;
+        look->size += size;
+        look->slice_size += size;
+        if (look->slice_size >= SLICE_SIZE || now_ns() - look->slice_ns >= SLICE_NS) look->verify.wants_pause = true;
         return R_OK;
 }
 
-static void begin_slice(struct task *task)
+static void begin_slice(struct look *look)
 {
-        task->slice_size = 0;
-        task->slice_ns = now_ns();
+        look->slice_size = 0;
+        look->slice_ns = now_ns();
 }
 
 static enum result rest(void *context)
 {
-        struct task *task = context;
+        struct look *look = context;
         char sentence[VERIFY_SENTENCE_SIZE];
-        enum result r = wait_for_rate(task);
+        enum result r = wait_for_rate(look);
 
-        if (r == R_OK && (task->faults_len > 0 || now_ns() - task->answer_ns >= ANSWER_NS)) {
-                task->result = R_OK;
-                host_post(task->host, &task->completion);
-                r = wait_until_asked(task);
-                task->answer_ns = now_ns();
-                if (task->untold_count > 0) {
+        if (r == R_OK && (look->faults_len > 0 || now_ns() - look->answer_ns >= ANSWER_NS)) {
+                r = task_answer(&look->task);
+                look->faults_len = 0;
+                look->answer_ns = now_ns();
+                if (look->untold_count > 0) {
                         snprintf(sentence, sizeof sentence, "%ju more faults at once are not told one by one",
-                                 (uintmax_t)task->untold_count);
-                        task->untold_count = 0;
-                        keep_fault(task, sentence);
+                                 (uintmax_t)look->untold_count);
+                        look->untold_count = 0;
+                        keep_fault(look, sentence);
                 }
         }
-        begin_slice(task);
+        begin_slice(look);
         return r;
 }
 
-static enum result look(struct task *task)
+static enum result run(struct task *task)
 {
+        struct look *look = (struct look *)task;
         struct store *store = task->host->store;
         struct fault fault;
         struct arena arena;
@@ -191,46 +158,23 @@ static enum result look(struct task *task)
         struct view *view;
         enum result r;
 
+        look->start_ns = look->answer_ns = now_ns();
+        begin_slice(look);
         if ((r = view_open(store, &view)) != R_OK) return r;
         arena_init(&arena, NULL, ARENA_MAX);
-        r = view_run(view, &input, verify_run, &task->verify);
+        r = view_run(view, &input, verify_run, &look->verify);
         arena_fini(&arena);
         view_close(view);
         return r;
 }
 
-static void *run_thread(void *argument)
-{
-        struct task *task = argument;
-        enum result r = wait_until_asked(task);
-
-        task->start_ns = task->answer_ns = now_ns();
-        begin_slice(task);
-        if (r == R_OK) r = look(task);
-        task->result = r == R_OK ? R_ABSENT : r;
-        host_post(task->host, &task->completion); /* from here on the task is the loop's alone */
-        return NULL;
-}
-
 /* ---- The loop ---- */
 
-static void free_task(struct task *task)
+static void free_look(struct task *task)
 {
-        pthread_cond_destroy(&task->changed);
-        pthread_mutex_destroy(&task->mutex);
+        task_fini(task);
         free(task);
         atomic_store(&is_verifying, false);
-}
-
-static void ask(struct task *task)
-{
-        REQUIRE(!task->is_asked);
-        task->is_asked = true;
-        host_expect(task->host, &task->completion);
-        pthread_mutex_lock(&task->mutex);
-        task->wants_answer = true;
-        pthread_cond_signal(&task->changed);
-        pthread_mutex_unlock(&task->mutex);
 }
 
 static void add_summary(struct message *message, const struct verify *verify)
@@ -251,101 +195,52 @@ static void add_summary(struct message *message, const struct verify *verify)
         message_end(message, mark);
 }
 
-static void send_answer(struct call *call, const struct task *task)
+static void send_answer(struct call *call, const struct look *look)
 {
         struct message message;
         size_t at, mark;
 
         feed_message(call, &message);
-        for (at = 0; at < task->faults_len; at += strlen(task->faults + at) + 1)
-                message_bytes(&message, RESPONSE_FAULTS, bytes_of_text(task->faults + at));
+        for (at = 0; at < look->faults_len; at += strlen(look->faults + at) + 1)
+                message_bytes(&message, RESPONSE_FAULTS, bytes_of_text(look->faults + at));
         mark = message_begin(&message, RESPONSE_PROGRESS);
-        message_uint(&message, PROGRESS_BYTES, task->size);
-        message_uint(&message, PROGRESS_ROWS, task->verify.row_count);
-        message_uint(&message, PROGRESS_ROWS_TOTAL, task->verify.row_total);
+        message_uint(&message, PROGRESS_BYTES, look->size);
+        message_uint(&message, PROGRESS_ROWS, look->verify.row_count);
+        message_uint(&message, PROGRESS_ROWS_TOTAL, look->verify.row_total);
         message_end(&message, mark);
-        if (task->result == R_ABSENT) add_summary(&message, &task->verify);
+        if (look->task.has_returned) add_summary(&message, &look->verify);
         feed_send(call, &message);
 }
 
-/* The thread has ended. */
-static void end_task(struct task *task)
+static void answered(struct task *task)
 {
-        struct call *call = task->call;
-        enum result r = task->result;
-
-        if (call != NULL) {
-                state_of(call)->task = NULL;
-                if (r == R_ABSENT && feed_is_open(call)) send_answer(call, task);
-        }
-        free_task(task);
-        if (call == NULL) return;
-        feed_finish(call, r == R_ABSENT ? R_OK : r);
-        (void)feed_settle(call);
+        send_answer(task->call, (struct look *)task);
+        if (feed_settle(task->call)) task_ask(task);
 }
 
-static void answered(struct completion *completion)
+static void ended(struct task *task, struct call *call, enum result r)
 {
-        struct task *task = (struct task *)((char *)completion - offsetof(struct task, completion));
-
-        task->is_asked = false;
-        if (task->result != R_OK) {
-                end_task(task);
-        } else if (task->call == NULL) {
-                ask(task);                     /* stopped: the next answer is the last */
-        } else if (feed_is_open(task->call)) { /* else it is finished, and close_call is to come */
-                send_answer(task->call, task);
-                if (feed_settle(task->call)) ask(task);
-        }
+        state_of(call)->look = NULL;
+        if (r == R_OK && feed_is_open(call)) send_answer(call, (struct look *)task);
 }
 
-static enum result start_thread(struct task *task)
+static const struct task_ops ops = {.run = run, .answered = answered, .ended = ended, .free = free_look};
+
+static enum result make_look(struct call *call, const Allod__V1__VerifyRequest *request)
 {
-        pthread_attr_t attributes;
-        sigset_t all, before;
-        pthread_t thread;
-        int failure;
+        struct look *look = calloc(1, sizeof *look);
 
-        if (pthread_attr_init(&attributes) != 0) return R_NO_MEMORY;
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        sigfillset(&all); /* signals are the loops' */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        failure = pthread_create(&thread, &attributes, run_thread, task);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attributes);
-        return failure == 0 ? R_OK : R_NO_MEMORY;
-}
-
-static void init_condition(pthread_cond_t *condition)
-{
-        pthread_condattr_t attributes;
-
-        REQUIRE(pthread_condattr_init(&attributes) == 0);
-        REQUIRE(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-        REQUIRE(pthread_cond_init(condition, &attributes) == 0);
-        pthread_condattr_destroy(&attributes);
-}
-
-static enum result make_task(struct call *call, const Allod__V1__VerifyRequest *request, struct task **out)
-{
-        struct task *task = calloc(1, sizeof *task);
-
-        if (task == NULL) return R_NO_MEMORY;
-        task->host = call->host;
-        task->call = call;
-        task->completion.run = answered;
-        task->rate = request->bytes_per_second == 0 ? RATE_DEFAULT : (uint64_t)request->bytes_per_second;
-        task->verify.context = task;
-        task->verify.found_cb = keep_fault;
-        task->verify.step_cb = step;
-        task->verify.pause_cb = rest;
-        REQUIRE(pthread_mutex_init(&task->mutex, NULL) == 0);
-        init_condition(&task->changed);
-        if (start_thread(task) != R_OK) {
-                free_task(task);
+        if (look == NULL) return R_NO_MEMORY;
+        look->rate = request->bytes_per_second == 0 ? RATE_DEFAULT : (uint64_t)request->bytes_per_second;
+        look->verify.context = look;
+        look->verify.found_cb = keep_fault;
+        look->verify.step_cb = step;
+        look->verify.pause_cb = rest;
+        if (task_start(&look->task, call, &ops) != R_OK) {
+                free(look);
                 return R_NO_MEMORY;
         }
-        *out = task;
+        state_of(call)->look = look;
         return R_OK;
 }
 
@@ -360,7 +255,7 @@ static enum result begin(struct call *call, const Allod__V1__VerifyRequest *requ
         if (!atomic_compare_exchange_strong(&is_verifying, &is_free, true))
                 return fault_set(&call->fault, R_EXHAUSTED,
                                  "The store is being verified; try again when that is done.");
-        if (make_task(call, request, &state->task) == R_OK) return R_OK;
+        if (make_look(call, request) == R_OK) return R_OK;
         atomic_store(&is_verifying, false);
         return R_NO_MEMORY;
 }
@@ -374,12 +269,12 @@ static void message(struct call *call, const ProtobufCMessage *request)
 
 static void end(struct call *call)
 {
-        struct state *state = state_of(call);
+        struct look *look = state_of(call)->look;
 
-        if (state->task == NULL)
+        if (look == NULL)
                 feed_finish(call, fault_set(&call->fault, R_BAD_ARGUMENT, "The request ended without a message."));
-        else if (!state->task->is_asked)
-                ask(state->task);
+        else if (!look->task.is_asked)
+                task_ask(&look->task);
 }
 
 static void wake(struct call *call)
@@ -389,24 +284,18 @@ static void wake(struct call *call)
 
 static void writable(struct call *call)
 {
-        struct task *task = state_of(call)->task;
+        struct look *look = state_of(call)->look;
 
-        if (task != NULL && !task->is_asked) ask(task);
+        if (look != NULL && !look->task.is_asked) task_ask(&look->task);
 }
 
-/* The thread is told, and asked for its last answer. */
 static void close_call(struct call *call)
 {
-        struct task *task = state_of(call)->task;
+        struct look *look = state_of(call)->look;
 
-        if (task == NULL) return;
-        state_of(call)->task = NULL;
-        task->call = NULL;
-        pthread_mutex_lock(&task->mutex);
-        task->is_stopped = true;
-        pthread_cond_signal(&task->changed);
-        pthread_mutex_unlock(&task->mutex);
-        if (!task->is_asked) ask(task);
+        if (look == NULL) return;
+        state_of(call)->look = NULL;
+        task_drop(&look->task);
 }
 
 const struct feed_ops verify_feed = {
