@@ -98,16 +98,24 @@ enum result dump_key_make(const struct dump_secret *secret, struct dump_key *out
         return R_OK;
 }
 
+static bool is_stretched(const struct dump_key *key)
+{
+        return key->scrypt_log_n != 0 || key->scrypt_p != 0;
+}
+
+bool dump_key_is_sane(const struct dump_key *key)
+{
+        return !is_stretched(key) || (key->scrypt_log_n >= SCRYPT_LOG_N_MIN && key->scrypt_log_n <= SCRYPT_LOG_N_MAX &&
+                                      key->scrypt_p >= 1 && key->scrypt_p <= SCRYPT_P_MAX);
+}
+
 enum result dump_key_open(const struct dump_secret *secret, struct dump_key *key)
 {
-        bool is_stretched = key->scrypt_log_n != 0 || key->scrypt_p != 0;
         uint8_t derived[DUMP_KEY_SIZE + DUMP_KEY_ID_SIZE];
         enum result r;
 
-        if (is_stretched && (key->scrypt_log_n < SCRYPT_LOG_N_MIN || key->scrypt_log_n > SCRYPT_LOG_N_MAX ||
-                             key->scrypt_p < 1 || key->scrypt_p > SCRYPT_P_MAX))
-                return R_CORRUPT;
-        if (is_stretched != secret->is_passphrase) return R_UNAUTHENTICATED;
+        if (!dump_key_is_sane(key)) return R_CORRUPT;
+        if (is_stretched(key) != secret->is_passphrase) return R_UNAUTHENTICATED;
         if ((r = derive(secret, key, derived)) != R_OK) return r;
         if (CRYPTO_memcmp(derived + DUMP_KEY_SIZE, key->id, DUMP_KEY_ID_SIZE) != 0) r = R_UNAUTHENTICATED;
         if (r == R_OK) memcpy(key->key, derived, DUMP_KEY_SIZE);

@@ -56,6 +56,9 @@ enum result dump_key_make(const struct dump_secret *secret, struct dump_key *out
  * R_CORRUPT: no dump of ours asks for such work. R_NO_MEMORY. */
 enum result dump_key_open(const struct dump_secret *secret, struct dump_key *key) MUST_USE;
 
+/* Whether dump_key_open would take the work that it asks for. */
+bool dump_key_is_sane(const struct dump_key *key);
+
 /* No trace of it stays. */
 void dump_key_wipe(struct dump_key *key);
 

@@ -93,6 +93,8 @@ static void give_back(struct call *call)
         if (call->timer.is_set) host_timer_clear(call->host, &call->timer);
         if (call->is_counted)
                 atomic_fetch_sub_explicit(&call->host->commons->body_bytes, call->body_bytes, memory_order_relaxed);
+        if (call->is_keyless) pool->keyless_count--;
+        if (pool->open_count < pool->open_max / 2) pool->is_full = false;
         arena_fini(&call->arena);
         call_set_state(call, CALL_IDLE);
         if (pool->free_count == CALL_POOL_MAX) {
@@ -353,6 +355,34 @@ static void expired(struct host_timer *timer)
                 call_fail(call, R_DEADLINE);
 }
 
+/* Whoever has no key cannot be told from others: all of them have a part of the calls, and no more. */
+static enum result count_keyless(struct call *call)
+{
+        struct call_pool *pool = &call->host->calls;
+
+        if (call->method->needs_key || call->exchange->peer->plane == PLANE_ADMIN) return R_OK;
+        if (pool->keyless_count >= pool->open_max / KEYLESS_SHARE)
+                return fault_set(&call->fault, R_EXHAUSTED, "Too many calls without a key are open; try again later.");
+        pool->keyless_count++;
+        call->is_keyless = true;
+        return R_OK;
+}
+
+/* Whether one more may be open; what nobody else has, the operator does. */
+static bool has_room(struct exchange *exchange)
+{
+        struct call_pool *pool = &exchange->host->calls;
+        struct log_line line;
+
+        if (pool->open_count < pool->open_max || exchange->peer->plane == PLANE_ADMIN) return true;
+        if (pool->is_full) return false;
+        pool->is_full = true;
+        log_begin(&line, exchange->host->log, LOG_WARN, "calls-refused");
+        log_text(&line, "why", "too many are open");
+        log_end(&line);
+        return false;
+}
+
 /* All that the head alone decides. R_OK, or R_CANCELED when it has been answered. */
 static enum result look_at_head(struct call *call)
 {
@@ -360,6 +390,7 @@ static enum result look_at_head(struct call *call)
 
         if ((r = call->face->route(call)) != R_OK) return r;
         if ((r = identify(call)) != R_OK) return r;
+        if ((r = count_keyless(call)) != R_OK) return r;
         if ((r = call->face->begin(call)) != R_OK) return r;
         if (call->deadline_ns == 0) return R_OK;
         if (call->deadline_ns <= host_now_ns(call->host)) return R_DEADLINE;
@@ -371,8 +402,7 @@ static enum result look_at_head(struct call *call)
 void call_on_head(struct exchange *exchange)
 {
         const struct request_head *head = &exchange->head;
-        const struct call_pool *pool = &exchange->host->calls;
-        struct call *call = pool->open_count < pool->open_max ? take(exchange) : NULL;
+        struct call *call = has_room(exchange) ? take(exchange) : NULL;
         enum result r;
 
         exchange->call = call;

@@ -79,6 +79,7 @@ struct call {
         const struct face *face;
         const struct method *method; /* NULL until routed */
         bool has_feed;               /* it is or was STREAMING: feed_close is owed */
+        bool is_keyless;             /* of the pool's keyless_count */
         struct credential who;
 
         /* time, CLOCK_MONOTONIC */

@@ -35,6 +35,8 @@ struct call_pool {
         size_t free_count;
         size_t open_count; /* calls not yet closed, those that only the writer still holds included */
         size_t open_max;   /* of those; CALLS_OPEN_MAX unless it is set */
+        size_t keyless_count; /* of those, public ones of methods that take no key */
+        bool is_full;         /* one was refused, and it has been told */
         struct call *streams;
         struct key_memo memos[KEY_MEMO_COUNT];
 };

@@ -497,7 +497,8 @@ static void look_at_phase(struct conn *conn)
         conn->phase_ns = conn->loop->now_ns;
 }
 
-/* The operator's tools may stop for as long as they like between two bytes that they take. */
+/* The operator's tools may take as long as a connection may idle between two bytes: what they write to may wait for a
+ * person, and what they send may wait for our disk. */
 static bool is_paced(const struct conn *conn)
 {
         return conn->peer.plane != PLANE_ADMIN;
@@ -558,7 +559,7 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
         if (conn->state == CONN_LINGERING) return LINGER_MS;
         if (conn->pace.of == PACE_OF_SENDING) {
                 *since_ns = conn->pace.moved_ns;
-                return patience->write_ms;
+                return is_paced(conn) ? patience->write_ms : H2_IDLE_MS;
         }
         if (conn->is_draining && (conn->phase == CARRIER_GREETING || conn->phase == CARRIER_IDLE)) {
                 if (conn->end_ns > *since_ns) *since_ns = conn->end_ns;
@@ -570,7 +571,7 @@ static int64_t patience_ms(const struct conn *conn, int64_t *since_ns)
                 return patience->head_ms;
         case CARRIER_BODY:
                 *since_ns = conn->read_ns;
-                return patience->body_ms;
+                return is_paced(conn) ? patience->body_ms : H2_IDLE_MS;
         case CARRIER_IDLE:
                 return patience->idle_ms != 0 ? patience->idle_ms : conn->carrier->ops->idle_ms;
         case CARRIER_SENDING:

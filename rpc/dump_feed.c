@@ -197,7 +197,7 @@ static void ended(struct task *task, struct call *call, enum result r)
 
 static const struct task_ops ops = {.run = run, .answered = answered, .ended = ended, .free = free_dump};
 
-/* Copied, and no longer in the request. */
+/* Copied, and wiped where it was unpacked. */
 static void take_key(struct dump *dump, const Allod__V1__DumpKey *key)
 {
         dump->key = (struct dump_key){.scrypt_log_n = key->scrypt_log_n, .scrypt_p = key->scrypt_p};
@@ -239,6 +239,8 @@ static enum result check_key(struct call *call, const Allod__V1__DumpKey *key)
         if (key->salt.len != DUMP_SALT_SIZE) return fault_field(&call->fault, "key.salt", "must be 32 bytes");
         if (key->key_id.len != DUMP_KEY_ID_SIZE) return fault_field(&call->fault, "key.key_id", "must be 16 bytes");
         if (key->key.len != DUMP_KEY_SIZE) return fault_field(&call->fault, "key.key", "must be 32 bytes");
+        if (!dump_key_is_sane(&(struct dump_key){.scrypt_log_n = key->scrypt_log_n, .scrypt_p = key->scrypt_p}))
+                return fault_field(&call->fault, "key.scrypt_log_n", "and key.scrypt_p ask for what no dump may");
         return R_OK;
 }
 

@@ -196,7 +196,8 @@ static bool go_on(struct h2 *h2)
 /* While many calls are open in the process, no connection may have many of them. */
 static bool is_too_busy(const struct h2 *h2)
 {
-        return h2->stream_count > H2_STREAMS_BUSY && h2->host->calls.open_count > h2->host->calls.open_max / 2;
+        return h2->peer->plane != PLANE_ADMIN && h2->stream_count > H2_STREAMS_BUSY &&
+               h2->host->calls.open_count > h2->host->calls.open_max / 2;
 }
 
 static void on_head(struct h2_stream *stream, bool has_body)

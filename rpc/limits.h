@@ -78,7 +78,7 @@
 #define DESCRIPTORS_RESERVED 64
 #define DESCRIPTORS_MIN      (DESCRIPTORS_RESERVED + 32) /* the server does not start with fewer */
 /* One address may have this part of them, 1,250: thousands of callers behind it when they speak HTTP/2, some hundreds
- * of processes with a pool each when they speak HTTP/1.1, and it takes sixteen addresses to shut others out. */
+ * of processes with a pool each when they speak HTTP/1.1, and it takes sixteen addresses to have them all. */
 #define CONNECTIONS_SHARE 16
 #define LISTEN_BACKLOG    1024
 /* Sockets taken from a listener in one turn, so that a flood of them does not keep loop 0 from its own. */
@@ -162,9 +162,11 @@
 
 /* Calls that are open at a time in the process, each loop having its part of them but no fewer than CALLS_OPEN_MIN:
  * some 36 KiB each at worst, with their heads. When half of them are, a connection may have H2_STREAMS_BUSY and no
- * more. */
+ * more. Calls of methods that take no key may be a quarter of them in all: clients that watch the health of a server
+ * have one each, and so may whoever wants no more than places. The operator is not counted out. */
 #define CALLS_OPEN_MAX  20000
 #define CALLS_OPEN_MIN  1000
+#define KEYLESS_SHARE   4
 #define H2_STREAMS_BUSY 10
 
 /* Free calls kept by a loop, some 4 KiB each: as many as 40 busy connections have streams. */

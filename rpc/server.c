@@ -44,7 +44,8 @@ struct server {
         bool has_handles;
         bool is_stopping;
 
-        atomic_bool is_lost; /* the store gives no snapshots: set by the writer's thread, before it asks to stop */
+        atomic_bool is_lost;  /* the store gives no snapshots: set by the writer's thread, before it wakes the loop */
+        atomic_bool is_asked; /* server_stop's */
 };
 
 static enum result __attribute__((format(printf, 3, 4)))
@@ -109,11 +110,13 @@ static void stop(struct server *server, const char *reason)
         stop_loops(server, LOOP_DRAINS);
 }
 
+/* Somebody asks, each time; or the store is lost, which ends no draining sooner. */
 static void on_stop_cb(uv_async_t *handle)
 {
-        const struct server *server = handle->data;
+        struct server *server = handle->data;
 
-        stop(handle->data, atomic_load(&server->is_lost) ? "the store cannot be read" : "asked to");
+        if (atomic_exchange(&server->is_asked, false)) stop(server, "asked to");
+        if (atomic_load(&server->is_lost) && !server->is_stopping) stop(server, "the store cannot be read");
 }
 
 static void on_signal_cb(uv_signal_t *handle, int number)
@@ -123,6 +126,7 @@ static void on_signal_cb(uv_signal_t *handle, int number)
 
 void server_stop(struct server *server)
 {
+        atomic_store(&server->is_asked, true);
         REQUIRE(uv_async_send(&server->stop_async) == 0);
 }
 
@@ -220,7 +224,7 @@ static void on_writer_event_cb(void *context, enum writer_event event, enum resu
         log_end(&line);
         if (event != WRITER_LATCHED || store_gives_snapshots(server->store)) return;
         atomic_store(&server->is_lost, true);
-        server_stop(server);
+        REQUIRE(uv_async_send(&server->stop_async) == 0);
 }
 
 static void watch_writer(struct server *server)

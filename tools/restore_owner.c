@@ -376,8 +376,9 @@ int restore_owner_command(const struct arguments *arguments, const struct dump_s
         struct admin *admin = NULL;
         int code = parse(&job);
 
-        if (code == EXIT_DONE) code = admin_open(arguments, &admin);
+        if (code == EXIT_DONE && admin_data_dir(arguments) == NULL) code = EXIT_USAGE;
         if (code == EXIT_DONE) code = copy_part(&job);
+        if (code == EXIT_DONE) code = admin_open(arguments, &admin);
         if (code == EXIT_DONE)
                 code = admin_client(admin) != NULL ? restore_online(&job, admin_client(admin))
                                                    : restore_offline(&job, admin);

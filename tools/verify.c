@@ -179,13 +179,17 @@ static void tell_sentence(void *context, const char *sentence)
         printf("%s\n", sentence);
 }
 
+/* What there is to read: rows as large as those before. */
+static void estimate(struct progress *progress, uint64_t bytes, uint64_t rows, uint64_t rows_total)
+{
+        if (rows > 0) progress->total = (uint64_t)((double)bytes / (double)rows * (double)rows_total);
+}
+
 static enum result step(void *context, size_t size)
 {
         struct store_report *report = context;
 
-        /* What is to come is estimated: rows as large as those before. */
-        report->progress.total = (uint64_t)((double)(report->progress.done + size) * (double)report->verify.row_total /
-                                            (double)report->verify.row_count);
+        estimate(&report->progress, report->progress.done + size, report->verify.row_count, report->verify.row_total);
         progress_add(&report->progress, size);
         progress_wait_for_rate(&report->progress, report->rate);
         return progress_is_interrupted() ? R_CANCELED : R_OK;
@@ -255,11 +259,9 @@ static void take_summary(struct stream *stream, const Allod__V1__VerifySummary *
         }
 }
 
-/* What there is to read is estimated: its rows are as large as those before. */
 static void take_progress(struct progress *progress, const Allod__V1__VerifyProgress *told)
 {
-        if (told->rows > 0)
-                progress->total = (uint64_t)((double)told->bytes / (double)told->rows * (double)told->rows_total);
+        estimate(progress, (uint64_t)told->bytes, (uint64_t)told->rows, (uint64_t)told->rows_total);
         if ((uint64_t)told->bytes > progress->done) progress_add(progress, (uint64_t)told->bytes - progress->done);
 }
 

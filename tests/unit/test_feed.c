@@ -97,6 +97,36 @@ static void watch(struct asked *asked, struct bytes frame)
         assert_false(asked->is_finished);
 }
 
+static void test_keyless_bound(void **state)
+{
+        /* Who has no key takes a quarter of the calls at most: the next is refused, keys find room, and so does the
+         * operator, even when nobody else does. */
+        struct asked watches[2], more, keyed, admin;
+
+        (void)state;
+        loopback.host.calls.open_max = 8;
+        watch(&watches[0], BYTES("\0\0\0\0\0"));
+        watch(&watches[1], BYTES("\0\0\0\0\0"));
+        loopback_call(&loopback, &more, CHECK, "", BYTES(""));
+        assert_int_equal(loopback_grpc_status(&more), GRPC_RESOURCE_EXHAUSTED);
+        loopback_close(&more);
+        loopback_ask(&loopback, &keyed, "GET", "/app", "x-api-key: " ANN_KEY "\n", NULL);
+        assert_int_equal(keyed.status, 200);
+        loopback_close(&keyed);
+        loopback.peer.plane = PLANE_ADMIN;
+        loopback.host.calls.open_max = 2;
+        watch(&admin, BYTES("\0\0\0\0\0"));
+        loopback.peer.plane = PLANE_PUBLIC;
+        loopback_close(&admin);
+        loopback_close(&watches[0]);
+        loopback.host.calls.open_max = 8;
+        loopback_call(&loopback, &more, CHECK, "", BYTES(""));
+        assert_int_equal(loopback_grpc_status(&more), GRPC_OK);
+        loopback_close(&more);
+        loopback_close(&watches[1]);
+        assert_int_equal(loopback.host.calls.keyless_count, 0);
+}
+
 static void test_watch(void **state)
 {
         /* The status at once, and when the server drains the next one and the end. */
@@ -546,6 +576,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_keyless_bound, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_watch, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_services, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_symbols, set_up, tear_down),
