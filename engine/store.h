@@ -97,8 +97,8 @@ struct store_stat {
         bool is_read_only;
 };
 
-/* Off: the engine gives no snapshot any more, because a commit went wrong in its last step. The process is of no further
- * use then. Thread: any. */
+/* Off: the engine gives no snapshot any more, because a commit went wrong in its last step. The process is of no
+ * further use then. Thread: any. */
 bool store_gives_snapshots(const struct store *store);
 
 /* As this transaction sees it. Thread: the transaction's. */

@@ -33,8 +33,8 @@ struct key_memo {
 struct call_pool {
         struct call *free; /* singly linked */
         size_t free_count;
-        size_t open_count; /* calls not yet closed, those that only the writer still holds included */
-        size_t open_max;   /* of those; CALLS_OPEN_MAX unless it is set */
+        size_t open_count;    /* calls not yet closed, those that only the writer still holds included */
+        size_t open_max;      /* of those; CALLS_OPEN_MAX unless it is set */
         size_t keyless_count; /* of those, public ones of methods that take no key */
         bool is_full;         /* one was refused, and it has been told */
         struct call *streams;
