@@ -15,7 +15,7 @@ typedef enum result dump_seek_fn(void *context, uint64_t offset);
 struct dump_owner_run {
         /* set by the caller */
         struct owner owner;
-        const struct dump_secret *secret; /* of a dump that is encrypted; NULL: none */
+        const struct dump_secret *secret; /* NULL: the dump is not encrypted */
         dump_read_fn *read;
         dump_seek_fn *seek; /* NULL: it cannot be read but from its start to its end */
         uint64_t size;      /* of the dump; with seek */
@@ -29,7 +29,7 @@ struct dump_owner_run {
 };
 
 /* R_ABSENT: the dump does not have the owner. R_CORRUPT, R_FORMAT: it is damaged, or none. R_UNAUTHENTICATED: the
- * secret does not fit. R_NO_MEMORY; what the callbacks answer. */
+ * secret does not fit, or the dump is not encrypted. R_NO_MEMORY; what the callbacks answer. */
 enum result dump_owner_run(struct dump_owner_run *run) MUST_USE;
 
 #endif

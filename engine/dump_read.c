@@ -307,6 +307,8 @@ enum result dump_reader_header(struct dump_reader *reader, struct dump_header *o
         if (reader->frame.kind == DUMP_KEY) {
                 if ((r = take_key(reader, content)) != R_OK) return r;
                 if ((r = take_frame(reader, &content)) != R_OK) return stop(reader, r);
+        } else if (reader->secret != NULL) {
+                return no_access(reader, "a key was given, and the dump is not encrypted");
         }
         if (reader->frame.kind != DUMP_HEADER)
                 return stop(reader, found(reader, NULL, "the header is not where it should be"));
@@ -568,11 +570,6 @@ void dump_reader_set_secret(struct dump_reader *reader, const struct dump_secret
 {
         REQUIRE(!reader->has_first);
         reader->secret = secret;
-}
-
-bool dump_reader_is_encrypted(const struct dump_reader *reader)
-{
-        return reader->cipher != NULL;
 }
 
 enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)

@@ -38,13 +38,13 @@ struct dump_chunk {
 
 enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_reader **out) MUST_USE;
 
-/* For a dump that is encrypted; one that is not is read all the same. Before dump_reader_header, which is the last to
- * look at it. */
+/* The dump must be encrypted with it: who cannot make such a file must not have it read for one either. Before
+ * dump_reader_header, which is the last to look at it. NULL: the dump is not encrypted. */
 void dump_reader_set_secret(struct dump_reader *reader, const struct dump_secret *secret);
 
 /* The header, read by the first call. As dump_reader_next; R_FORMAT: it is no dump, or of a version this program does
- * not know. R_UNAUTHENTICATED: it is encrypted, and the secret does not fit or there is none. After a failure nothing
- * more can be read. */
+ * not know. R_UNAUTHENTICATED: it is encrypted, and the secret does not fit or there is none; or it is not, and there
+ * is one. After a failure nothing more can be read. */
 enum result dump_reader_header(struct dump_reader *reader, struct dump_header *out) MUST_USE;
 
 /* The next chunk; *out lives until the next call. Call dump_reader_header before. R_ABSENT: that was the end, and
@@ -64,9 +64,6 @@ const struct dump_fault *dump_reader_fault(const struct dump_reader *reader);
 
 /* After R_CORRUPT: whether anything behind the fault can be read. */
 bool dump_reader_can_go_on(const struct dump_reader *reader);
-
-/* Good after the header. */
-bool dump_reader_is_encrypted(const struct dump_reader *reader);
 
 /* So far. */
 const struct dump_counts *dump_reader_counts(const struct dump_reader *reader);

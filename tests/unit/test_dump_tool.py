@@ -327,7 +327,7 @@ def test_key_file(store, key_file, tmp_path):
 
 
 def test_wrong_key(store, key_file, tmp_path):
-    """Without the key, or with another, a dump is not damaged: the key does not fit. Nothing is made of it."""
+    """Without the key, with another, or with one and a dump in the clear, nothing is damaged and nothing made of it."""
     allod("dump", "--data", store, "--key-file", key_file, "-o", tmp_path / "sealed")
     other = tmp_path / "other"
     other.write_bytes(os.urandom(32))
@@ -339,6 +339,11 @@ def test_wrong_key(store, key_file, tmp_path):
                           (["--passphrase-file", passphrase], b"with a key file, not a passphrase")):
         assert text in allod("verify", tmp_path / "sealed", *options, code=1).stderr
         assert text in allod("restore", tmp_path / "sealed", "--data", tmp_path / "new", *options, code=1).stderr
+    allod("dump", "--data", store, "-o", tmp_path / "clear")
+    for options in (["--key-file", key_file], ["--passphrase-file", passphrase]):
+        for words in (["verify", tmp_path / "clear"], ["restore", tmp_path / "clear", "--data", tmp_path / "new"],
+                      ["restore", tmp_path / "clear", "--data", store, "--owner", USER, "--dry-run"]):
+            assert b"a key was given, and the dump is not encrypted" in allod(*words, *options, code=1).stderr
     assert not (tmp_path / "new").exists()
     data = bytearray((tmp_path / "sealed").read_bytes())
     data[-200] ^= 1
