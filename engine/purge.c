@@ -110,18 +110,20 @@ static enum result remove_rows(struct txn *txn, const struct key *prefix, uint64
         return r;
 }
 
-enum result purge_app(const struct scope *scope, struct uuid app, bool *has_more)
+enum result purge_app(const struct scope *scope, struct uuid app, size_t *row_count, bool *has_more)
 {
         struct key prefix = scope->prefix;
-        uint64_t row_count = 0;
+        uint64_t removed = 0;
         enum result r;
 
         scope_require_row(scope, &(struct row){.kind = ROW_APP, .app = app}, false);
         key_append_app(&prefix, app);
         if ((r = check_is_gone(scope->txn, &prefix)) != R_OK) return r;
-        r = remove_rows(scope->txn, &prefix, &row_count);
+        r = remove_rows(scope->txn, &prefix, &removed);
+        if (r != R_OK && r != R_ABSENT) return r;
+        *row_count += (size_t)removed;
         *has_more = r == R_OK;
-        return r == R_ABSENT ? R_OK : r;
+        return R_OK;
 }
 
 enum result purge_run(struct txn *txn, void *arg)

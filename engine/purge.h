@@ -29,8 +29,8 @@ enum result purge_run(struct txn *txn, void *arg) MUST_USE;
 
 struct scope;
 
-/* Remove what is left of an app of the scope's owner whose record is gone, up to PURGE_ROWS_MAX rows; it stays on the
- * list. *has_more: there is more of it. R_CORRUPT: the app is there. */
-enum result purge_app(const struct scope *scope, struct uuid app, bool *has_more) MUST_USE;
+/* Remove what is left of an app of the scope's owner whose record is gone, up to PURGE_ROWS_MAX rows, and add to
+ * *row_count how many it were; it stays on the list. *has_more: there is more of it. R_CORRUPT: the app is there. */
+enum result purge_app(const struct scope *scope, struct uuid app, size_t *row_count, bool *has_more) MUST_USE;
 
 #endif

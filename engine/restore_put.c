@@ -15,10 +15,18 @@
 #include "engine/restore_owner_private.h"
 #include "engine/scope.h"
 
-/* Of one transaction. A job's state is the dearest record, with five or six puts: some 5 ms, a quarter of what the
- * writer spends on a batch. */
+/* Where one transaction ends. A job's state is the dearest record, with five or six puts: some 5 ms, a quarter of what
+ * the writer spends on a batch. A row that is purged counts as one, and is cheaper; the last app's purge may go beyond
+ * by PURGE_ROWS_MAX of them. */
 #define RECORDS_MAX 400
 #define BYTES_MAX   ((size_t)1 << 20)
+
+/* What a transaction has done so far. */
+struct step {
+        size_t count; /* records that were put, and rows that were purged */
+        size_t size;  /* of the records */
+        bool is_unfinished;
+};
 
 static const struct row profile_row = {.kind = ROW_PROFILE};
 
@@ -251,9 +259,9 @@ static enum result clear_app(const struct scope *scope, struct put *put, const s
         return scope_purge_app(scope, row->app);
 }
 
-/* *is_unfinished: there is still something to purge, in another transaction, where this record comes again. */
+/* step->is_unfinished: there is still something to purge, in another transaction, where this record comes again. */
 static enum result begin_app(const struct scope *scope, struct put *put, const struct dump_record *record,
-                             bool *is_unfinished)
+                             struct step *step)
 {
         struct put_state *next = &put->next;
         bool is_there;
@@ -277,7 +285,7 @@ static enum result begin_app(const struct scope *scope, struct put *put, const s
                 if (put->restore->is_dry) return R_OK;
                 if ((r = clear_app(scope, put, &record->row, is_there)) != R_OK) return r;
         }
-        return purge_app(scope, next->app, is_unfinished);
+        return purge_app(scope, next->app, &step->count, &step->is_unfinished);
 }
 
 /* The revision of the row that was put before it; R_CORRUPT: there is none. */
@@ -313,11 +321,11 @@ static enum result put_job_row(const struct scope *scope, struct put *put, const
 }
 
 static enum result put_record(const struct scope *scope, struct put *put, const struct dump_record *record,
-                              bool *is_unfinished)
+                              struct step *step)
 {
         switch (record->row.kind) {
         case ROW_APP:
-                return begin_app(scope, put, record, is_unfinished);
+                return begin_app(scope, put, record, step);
         case ROW_JOB_INPUT:
         case ROW_JOB:
         case ROW_JOB_RESULT:
@@ -352,8 +360,7 @@ enum result put_records(struct txn *txn, void *arg)
         struct arena *arena = txn_arena(txn);
         const struct scope *scope;
         struct dump_record record;
-        size_t count = 0, size = 0;
-        bool is_unfinished = false;
+        struct step step = {0};
         enum result r;
 
         put->next = put->state;
@@ -361,16 +368,16 @@ enum result put_records(struct txn *txn, void *arg)
         if ((r = open_owner(txn, put, &scope)) != R_OK) return r;
         if ((r = check_still_there(txn, put, scope)) != R_OK) return r;
         if (put->is_end) return end_app(scope, put);
-        while (count < RECORDS_MAX && size < BYTES_MAX && !is_unfinished) {
+        while (step.count < RECORDS_MAX && step.size < BYTES_MAX && !step.is_unfinished) {
                 const struct dump_chunk before = put->next.chunk;
                 const struct arena_mark mark = arena_mark(arena);
 
                 if (!dump_chunk_next(&put->next.chunk, &record)) break;
-                if ((r = put_record(scope, put, &record, &is_unfinished)) != R_OK) return tell(put, r);
-                if (is_unfinished) put->next.chunk = before;
+                if ((r = put_record(scope, put, &record, &step)) != R_OK) return tell(put, r);
+                if (step.is_unfinished) put->next.chunk = before;
                 arena_reset(arena, mark);
-                count++;
-                size += record.body.len;
+                step.count++;
+                step.size += record.body.len;
         }
         return R_OK;
 }

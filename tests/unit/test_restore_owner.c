@@ -499,6 +499,44 @@ static void test_there(void **state)
         memory_free(&memory);
 }
 
+/* The rows that are there when a transaction begins, against those of the one before. */
+struct drop {
+        uint64_t count, most;
+};
+
+static bool watch_rows(void *context)
+{
+        struct drop *drop = context;
+        uint64_t count = rows_of(user_of(&bob)).count;
+
+        if (drop->count > count && drop->count - count > drop->most) drop->most = drop->count - count;
+        drop->count = count;
+        return false;
+}
+
+/* Apps that are small in the dump and large in the store: the purge of all of them is not one transaction. */
+static void test_replaces_in_steps(void **state)
+{
+        struct drop drop = {0, 0};
+        struct memory memory;
+
+        (void)state;
+        fill(&bob.who, 0);
+        memory = dump_of(user_of(&bob));
+        for (size_t i = 0; i < 3; i++) {
+                for (unsigned n = 0; n < 200; n++)
+                        assert_int_equal(run_job(&bob.who, apps[i].text, "{}"), R_OK);
+        }
+        restored.is_stopped = watch_rows;
+        restored.context = &drop;
+        assert_int_equal(restore(&memory, user_of(&bob), RESTORE_REPLACE), R_OK);
+        restored.is_stopped = NULL;
+        assert_in_range(drop.most, 700, PURGE_ROWS_MAX + 400);
+        assert_same_apps(&memory, user_of(&bob));
+        assert_fits_together();
+        memory_free(&memory);
+}
+
 /* A key that was revoked since the dump stays revoked, in whatever way its owner's apps are restored. */
 static void test_revoked_stays(void **state)
 {
@@ -1000,6 +1038,7 @@ int main(void)
                 TEST(test_another_id),
                 TEST(test_keys_stay),
                 TEST(test_there),
+                TEST(test_replaces_in_steps),
                 TEST(test_revoked_stays),
                 TEST(test_team),
                 TEST(test_dry),
