@@ -206,7 +206,7 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
         if (is_hidden(walk, &row))
                 walk->verify->hidden_count++;
         else
-                verify_row(walk, &row, &record);
+                return verify_row(walk, &row, &record);
         return R_OK;
 }
 

@@ -67,7 +67,7 @@ enum result verify_range(struct walk *walk, enum backend_table table, struct byt
                          verify_row_fn *visit) MUST_USE;
 
 /* verify_rows.c: a row that counts, whose value has been opened; and the recounts, when an app or a team begins. */
-void verify_row(struct walk *walk, const struct row *row, const struct record *record);
+enum result verify_row(struct walk *walk, const struct row *row, const struct record *record) MUST_USE;
 enum result verify_count_jobs(struct walk *walk) MUST_USE;
 enum result verify_count_members(struct walk *walk) MUST_USE;
 

@@ -3,29 +3,16 @@
  */
 #include <string.h>
 
-#include <allod/v1/app.pb-c.h>
 #include <allod/v1/job.pb-c.h>
 #include <allod/v1/team.pb-c.h>
 
+#include "engine/body_check.h"
 #include "engine/counters.h"
 #include "engine/message.h"
 #include "engine/txn_private.h"
 #include "engine/verify_private.h"
 
-#define STATUS_QUEUED   ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED
-#define STATUS_CANCELED ALLOD__V1__JOB_STATUS__JOB_STATUS_CANCELED
-
-static const char *mismatch = "does not decode";
-
-static void check_profile(struct walk *walk, const struct row *row, struct bytes body)
-{
-        store_v1_Profile profile;
-
-        if (message_load(&store_v1_Profile_msg, body, &profile) != R_OK)
-                verify_found(walk, row, "%s", mismatch);
-        else if (profile.created_at_ms <= 0 || profile.updated_at_ms < profile.created_at_ms)
-                verify_found(walk, row, "has times that cannot be");
-}
+#define STATUS_QUEUED ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED
 
 /* The way back, from the table of API keys, is checked with that table. */
 static void check_key_row(struct walk *walk, const struct row *row, struct bytes body)
@@ -34,11 +21,7 @@ static void check_key_row(struct walk *walk, const struct row *row, struct bytes
         struct record record;
         struct bytes digest, value;
 
-        if (message_load(&store_v1_ApiKey_msg, body, &content) != R_OK || content.digest.size != API_KEY_DIGEST_SIZE ||
-            content.created_at_ms <= 0) {
-                verify_found(walk, row, "%s", mismatch);
-                return;
-        }
+        if (message_load(&store_v1_ApiKey_msg, body, &content) != R_OK) return; /* said of its body */
         digest = bytes_of(content.digest.bytes, content.digest.size);
         if (backend_get(walk->txn, TABLE_APIKEYS, digest, &value) != R_OK)
                 verify_found(walk, row, "is not in the table of API keys");
@@ -58,51 +41,11 @@ static void check_pair(struct walk *walk, const struct row *row, enum owner_kind
         if (!verify_has(walk, other, &back)) verify_found(walk, row, "has no counterpart");
 }
 
-static void check_member(struct walk *walk, const struct row *row, struct bytes body)
-{
-        store_v1_Member content;
-
-        if (message_load(&store_v1_Member_msg, body, &content) != R_OK || content.joined_at_ms <= 0 ||
-            content.role < ALLOD__V1__ROLE__ROLE_OWNER || content.role > ALLOD__V1__ROLE__ROLE_MEMBER)
-                verify_found(walk, row, "%s", mismatch);
-        check_pair(walk, row, OWNER_USER, ROW_MEMBERSHIP);
-}
-
-static void check_invitation(struct walk *walk, const struct row *row, struct bytes body)
-{
-        store_v1_Invitation content;
-
-        if (message_load(&store_v1_Invitation_msg, body, &content) != R_OK || content.created_at_ms <= 0 ||
-            content.invited_by.size != UUID_SIZE || content.role < ALLOD__V1__ROLE__ROLE_OWNER ||
-            content.role > ALLOD__V1__ROLE__ROLE_MEMBER)
-                verify_found(walk, row, "%s", mismatch);
-}
-
-/* All that every stored app has, and nothing of what replies append. */
-static void check_app(struct walk *walk, const struct row *row, struct bytes body)
-{
-        ProtobufCMessage *message;
-        const Allod__V1__App *app;
-
-        if (message_unpack(&walk->arena, &allod__v1__app__descriptor, body, &message) != R_OK) {
-                verify_found(walk, row, "%s", mismatch);
-                return;
-        }
-        app = (const Allod__V1__App *)message;
-        if (app->name[0] == '\0' || app->configuration == NULL || app->workflow == NULL || app->created_at == NULL ||
-            app->updated_at == NULL || app->created_by[0] == '\0' || app->status == 0 ||
-            app->configuration->gpu_tier == 0 || app->workflow->model_url[0] == '\0')
-                verify_found(walk, row, "lacks a field");
-        if (app->id[0] != '\0' || app->owner_case != 0 || app->jobs != NULL || app->workers != NULL ||
-            app->etag[0] != '\0')
-                verify_found(walk, row, "has a field that is not stored");
-}
-
 static void check_counters(struct walk *walk, const struct row *row, struct bytes body)
 {
         store_v1_Counters counters;
 
-        if (message_load(&store_v1_Counters_msg, body, &counters) != R_OK) verify_found(walk, row, "%s", mismatch);
+        if (message_load(&store_v1_Counters_msg, body, &counters) != R_OK) verify_found(walk, row, "does not decode");
 }
 
 static struct row sibling(const struct row *row, enum row_kind kind, uint8_t state)
@@ -110,24 +53,18 @@ static struct row sibling(const struct row *row, enum row_kind kind, uint8_t sta
         return (struct row){.kind = kind, .app = row->app, .id = row->id, .state = state};
 }
 
-static void check_job(struct walk *walk, const struct row *row, struct bytes body)
+/* The rows that belong to a job whose body is good. */
+static enum result check_job(struct walk *walk, const struct row *row, struct bytes body)
 {
         const struct row input = sibling(row, ROW_JOB_INPUT, 0), queue = sibling(row, ROW_JOB_QUEUE, 0);
         struct row by_state = sibling(row, ROW_JOB_BY_STATE, 0);
         ProtobufCMessage *message;
         const Allod__V1__Job *job;
+        enum result r;
 
-        if (message_unpack(&walk->arena, &allod__v1__job__descriptor, body, &message) != R_OK) {
-                verify_found(walk, row, "%s", mismatch);
-                return;
-        }
+        r = message_unpack(&walk->arena, &allod__v1__job__descriptor, body, &message);
+        if (r != R_OK) return r;
         job = (const Allod__V1__Job *)message;
-        if (job->status < STATUS_QUEUED || job->status > STATUS_CANCELED || job->created_at == NULL ||
-            job->updated_at == NULL || job->created_by[0] == '\0')
-                verify_found(walk, row, "lacks a field");
-        if (job->id[0] != '\0' || job->app_id[0] != '\0' || job->etag[0] != '\0' || job->input[0] != '\0' ||
-            job->result[0] != '\0')
-                verify_found(walk, row, "has a field that is stored elsewhere");
         by_state.state = (uint8_t)job->status;
         if (!verify_has(walk, walk->owner, &input)) verify_found(walk, row, "has no input");
         if (!verify_has(walk, walk->owner, &by_state)) verify_found(walk, row, "is not in the index of its state");
@@ -135,24 +72,14 @@ static void check_job(struct walk *walk, const struct row *row, struct bytes bod
                 verify_found(walk, row,
                              job->status == STATUS_QUEUED ? "waits, and is not in the queue"
                                                           : "does not wait, and is in the queue");
+        return R_OK;
 }
 
-/* A job's document: the row holds one field, and the job is there. */
-static void check_document(struct walk *walk, const struct row *row, struct bytes body)
+static void check_document(struct walk *walk, const struct row *row)
 {
         const struct row state = sibling(row, ROW_JOB, 0);
-        ProtobufCMessage *message;
-        const Allod__V1__Job *job;
-        const char *document;
 
         if (!verify_has(walk, walk->owner, &state)) verify_found(walk, row, "is of no job");
-        if (message_unpack(&walk->arena, &allod__v1__job__descriptor, body, &message) != R_OK) {
-                verify_found(walk, row, "%s", mismatch);
-                return;
-        }
-        job = (const Allod__V1__Job *)message;
-        document = row->kind == ROW_JOB_INPUT ? job->input : job->result;
-        if (document[0] == '\0') verify_found(walk, row, "is empty");
 }
 
 /* From the index to the job. That each job is in the index once follows: its own state's row is there, and any other
@@ -189,52 +116,61 @@ static void check_owner_kind(struct walk *walk, const struct row *row)
                 verify_found(walk, row, "is of a user, and only teams have such");
 }
 
-void verify_row(struct walk *walk, const struct row *row, const struct record *record)
+/* What its body says by itself, and the rows that must be there with it. */
+static enum result check_body(struct walk *walk, const struct row *row, struct bytes body)
 {
-        check_owner_kind(walk, row);
+        const char *fault;
+        enum result r;
+
+        if ((r = body_check(&walk->arena, row->kind, body, &fault)) != R_OK) return r;
+        if (fault != NULL) verify_found(walk, row, "%s", fault);
         switch (row->kind) {
-        case ROW_PROFILE:
-                check_profile(walk, row, record->body);
-                break;
         case ROW_KEY:
-                check_key_row(walk, row, record->body);
+                if (fault == NULL) check_key_row(walk, row, body);
                 break;
         case ROW_MEMBER:
-                check_member(walk, row, record->body);
-                break;
-        case ROW_MEMBERSHIP:
-                check_pair(walk, row, OWNER_TEAM, ROW_MEMBER);
-                return;
-        case ROW_INVITATION:
-                check_invitation(walk, row, record->body);
-                break;
-        case ROW_APP:
-                check_app(walk, row, record->body);
+                check_pair(walk, row, OWNER_USER, ROW_MEMBERSHIP);
                 break;
         case ROW_COUNTERS:
-                check_counters(walk, row, record->body);
+                check_counters(walk, row, body);
                 break;
         case ROW_JOB:
-                check_job(walk, row, record->body);
-                break;
+                return fault == NULL ? check_job(walk, row, body) : R_OK;
         case ROW_JOB_INPUT:
         case ROW_JOB_RESULT:
-                check_document(walk, row, record->body);
+                check_document(walk, row);
                 break;
+        default:
+                break;
+        }
+        return R_OK;
+}
+
+enum result verify_row(struct walk *walk, const struct row *row, const struct record *record)
+{
+        enum result r;
+
+        check_owner_kind(walk, row);
+        switch (row->kind) {
+        case ROW_MEMBERSHIP:
+                check_pair(walk, row, OWNER_TEAM, ROW_MEMBER);
+                return R_OK;
         case ROW_JOB_QUEUE:
         case ROW_JOB_BY_STATE:
                 check_index(walk, row);
-                return;
+                return R_OK;
         case ROW_CHANGE: /* verify_change's */
-                return;
+                return R_OK;
         case ROW_REQUEST:
         case ROW_GRANT:
         case ROW_GRANTEE_JOB:
-        case ROW_KIND_COUNT:
                 verify_found(walk, row, "is of a kind that nothing writes yet");
-                return;
+                return R_OK;
+        default:
+                if ((r = check_body(walk, row, record->body)) != R_OK) return r;
+                verify_changes_record(walk, row, record->revision);
+                return R_OK;
         }
-        verify_changes_record(walk, row, record->revision);
 }
 
 /* ---- Recounts ---- */

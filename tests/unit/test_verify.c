@@ -339,6 +339,95 @@ static void half_an_app(struct txn *txn)
         put_row(txn, ground.team, row, revision, bytes_of(body.data, 8)); /* its name, and nothing behind it */
 }
 
+/* A stored row, with `more` behind it. */
+static void append_to(struct txn *txn, struct owner owner, struct row row, struct bytes more)
+{
+        uint64_t revision;
+        struct bytes body = read_row(txn, owner, row, &revision);
+        uint8_t *both = arena_alloc(txn_arena(txn), body.len + more.len);
+
+        assert_non_null(both);
+        memcpy(both, body.data, body.len);
+        memcpy(both + body.len, more.data, more.len);
+        put_row(txn, owner, row, revision, bytes_of(both, body.len + more.len));
+}
+
+static void put_input(struct txn *txn, struct bytes body)
+{
+        const struct row row = job_row(ROW_JOB_INPUT, ground.waiting);
+        uint64_t revision;
+
+        (void)read_row(txn, ground.team, row, &revision);
+        put_row(txn, ground.team, row, revision, body);
+}
+
+/* The status would be taken for the job's own. */
+static void input_with_status(struct txn *txn)
+{
+        append_to(txn, ground.team, job_row(ROW_JOB_INPUT, ground.waiting), BYTES("\x18\x03"));
+}
+
+/* Unpacked it is not to be seen, and yet it undoes the status in front of it. */
+static void input_with_no_status(struct txn *txn)
+{
+        append_to(txn, ground.team, job_row(ROW_JOB_INPUT, ground.waiting), bytes_of("\x18\0", 2));
+}
+
+static void input_no_json(struct txn *txn)
+{
+        put_input(txn, BYTES("\x22\x05{\"a\":"));
+}
+
+static void input_no_object(struct txn *txn)
+{
+        put_input(txn, BYTES("\x22\x02[]"));
+}
+
+static void input_trailing_comma(struct txn *txn)
+{
+        put_input(txn, BYTES("\x22\x0b{\"a\":[1, ]}"));
+}
+
+static void result_no_json(struct txn *txn)
+{
+        uint64_t revision;
+
+        (void)read_row(txn, ground.team, job_row(ROW_JOB, ground.canceled), &revision);
+        put_row(txn, ground.team, job_row(ROW_JOB_RESULT, ground.canceled), revision, BYTES("\x2a\x02{]"));
+}
+
+/* Fields that come again replace those before them, or are merged into them. */
+static void tools_no_json(struct txn *txn)
+{
+        append_to(txn, ground.team, (struct row){.kind = ROW_APP, .app = ground.app}, BYTES("\x2a\x03\x1a\x01x"));
+}
+
+static void app_of_no_tier(struct txn *txn)
+{
+        append_to(txn, ground.team, (struct row){.kind = ROW_APP, .app = ground.app}, BYTES("\x22\x02\x08\x63"));
+}
+
+static void app_of_no_time(struct txn *txn)
+{
+        append_to(txn, ground.team, (struct row){.kind = ROW_APP, .app = ground.app},
+                  BYTES("\x3a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f"));
+}
+
+static void app_without_text(struct txn *txn)
+{
+        append_to(txn, ground.team, (struct row){.kind = ROW_APP, .app = ground.app}, BYTES("\x12\x01\xff"));
+}
+
+static void job_with_etag(struct txn *txn)
+{
+        append_to(txn, ground.team, job_row(ROW_JOB, ground.waiting), BYTES("\x62\x01x"));
+}
+
+static void member_of_no_role(struct txn *txn)
+{
+        append_to(txn, ground.team, (struct row){.kind = ROW_MEMBER, .id = ground.bob.id}, BYTES("\x08\x63"));
+}
+
 static void break_value(struct txn *txn)
 {
         const struct row row = {.kind = ROW_APP, .app = ground.app};
@@ -410,6 +499,18 @@ static const struct damage_kind {
         {revision_of_another, "at which another record changed", false},
         {revision_to_come, "has revision 1", false},
         {half_an_app, "lacks a field", false},
+        {input_with_status, "is not its document alone", false},
+        {input_with_no_status, "is not its document alone", false},
+        {input_no_json, "is no JSON object", false},
+        {input_no_object, "is no JSON object", false},
+        {input_trailing_comma, "is no JSON object", false},
+        {result_no_json, "is not JSON", false},
+        {tools_no_json, "has tools that are no JSON object", false},
+        {app_of_no_tier, "has a status or a tier that is none of ours", false},
+        {app_of_no_time, "has times that cannot be", false},
+        {app_without_text, "has text that is not UTF-8", false},
+        {job_with_etag, "has a field that is stored elsewhere", false},
+        {member_of_no_role, "does not decode", false},
         {break_value, "its value does not check out", false},
         {foreign_key, "a key of 8 bytes is none of ours", false},
         {purge_what_is_there, "is there, and is to be purged", false},
