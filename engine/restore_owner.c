@@ -5,10 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <allod/v1/app.pb-c.h>
-#include <allod/v1/job.pb-c.h>
-#include <allod/v1/team.pb-c.h>
-
+#include "engine/body_check.h"
 #include "engine/dump_frame.h"
 #include "engine/hold.h"
 #include "engine/message.h"
@@ -43,6 +40,7 @@ struct pass {
         struct restore_owner *restore;
         struct dump_reader *reader;
         off_t at;
+        struct dump_chunk chunk; /* for next_record */
 };
 
 /* What the first reading finds out. */
@@ -51,9 +49,9 @@ struct check {
         struct arena arena; /* of one row */
         struct arena *kept; /* of identity rows */
         struct identity *identity;
-        bool has_app;
-        uint64_t inputs, jobs; /* of the app, and what their ids come to, in order */
-        uint64_t inputs_mix, jobs_mix;
+        struct pass *behind;  /* the same dump once more, for the rows that must have come before */
+        struct key behind_at; /* the newest row of it */
+        uint64_t inputs, jobs;
 };
 
 /* ---- Reading ---- */
@@ -114,6 +112,16 @@ static enum result next_chunk(struct pass *pass, struct dump_chunk *out)
                          owner_format(out->owner, found), owner_format(restore->owner, wanted));
 }
 
+/* Out of as many chunks as it takes. R_ABSENT: that was all. */
+static enum result next_record(struct pass *pass, struct dump_record *out)
+{
+        enum result r;
+
+        while (!dump_chunk_next(&pass->chunk, out))
+                if ((r = next_chunk(pass, &pass->chunk)) != R_OK) return r;
+        return R_OK;
+}
+
 static bool is_stopped(const struct restore_owner *restore)
 {
         return restore->is_stopped != NULL && restore->is_stopped(restore->context);
@@ -121,90 +129,58 @@ static bool is_stopped(const struct restore_owner *restore)
 
 /* ---- The first reading: nothing is written before all of it makes sense ---- */
 
-static enum result senseless(struct check *check, const struct row *row)
+static enum result wrong(struct check *check, const struct row *row, const char *what)
 {
         char id[UUID_TEXT_LEN + 1];
 
-        uuid_format(row_kind_is_under_app(row->kind) && row->kind == ROW_APP ? row->app : row->id, id);
-        return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump's row %s %s makes no sense.",
-                         row_kind_name(row->kind), id);
+        uuid_format(row->kind == ROW_APP ? row->app : row->id, id);
+        return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump's row %s %s %s.", row_kind_name(row->kind),
+                         id, what);
 }
 
-/* Each job has an input and a state, which come in the same order. */
-static enum result check_app_end(struct check *check)
+static void key_of_row(struct owner owner, const struct row *row, struct key *out)
 {
-        if (check->has_app && (check->inputs != check->jobs || check->inputs_mix != check->jobs_mix))
-                return fault_set(&check->restore->fault, R_BAD_ARGUMENT,
-                                 "The dump has jobs without inputs, or inputs without jobs.");
-        check->inputs = check->jobs = check->inputs_mix = check->jobs_mix = 0;
-        return R_OK;
+        key_owner(owner, out);
+        key_append(out, row);
 }
 
-static uint64_t mix(uint64_t sum, struct uuid id)
+static int compare(const struct key *a, const struct key *b)
 {
-        uint64_t high, low;
+        int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
 
-        memcpy(&high, id.bytes, sizeof high);
-        memcpy(&low, id.bytes + sizeof high, sizeof low);
-        return ((sum ^ high) * UINT64_C(0x9e3779b97f4a7c15) ^ low) * UINT64_C(0xbf58476d1ce4e5b9);
+        return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-static enum result check_app(struct check *check, const struct dump_record *record)
+/* Inputs come before states and states before results, each in the order of ids. So whoever reads the dump a second
+ * time and asks for the input of each state and the state of each result only ever goes forwards. */
+static enum result check_came_before(struct check *check, const struct row *row, enum row_kind kind, const char *what)
 {
-        ProtobufCMessage *message;
+        const struct row before = {.kind = kind, .app = row->app, .id = row->id};
+        struct dump_record record;
+        struct key wanted;
         enum result r;
 
-        if ((r = check_app_end(check)) != R_OK) return r;
-        check->has_app = true;
-        r = message_unpack(&check->arena, &allod__v1__app__descriptor, record->body, &message);
-        if (r == R_OK && ((const Allod__V1__App *)message)->name[0] == '\0') r = R_CORRUPT;
-        return r == R_CORRUPT ? senseless(check, &record->row) : r;
-}
-
-static enum result check_job_row(struct check *check, const struct dump_record *record)
-{
-        ProtobufCMessage *message;
-        const Allod__V1__Job *job;
-        bool is_good;
-        enum result r;
-
-        r = message_unpack(&check->arena, &allod__v1__job__descriptor, record->body, &message);
-        if (r == R_CORRUPT) return senseless(check, &record->row);
-        if (r != R_OK) return r;
-        job = (const Allod__V1__Job *)message;
-        if (record->row.kind == ROW_JOB_INPUT) {
-                is_good = job->input[0] != '\0';
-                check->inputs++;
-                check->inputs_mix = mix(check->inputs_mix, record->row.id);
-        } else if (record->row.kind == ROW_JOB) {
-                is_good = job->status >= ALLOD__V1__JOB_STATUS__JOB_STATUS_QUEUED &&
-                          job->status <= ALLOD__V1__JOB_STATUS__JOB_STATUS_CANCELED;
-                check->jobs++;
-                check->jobs_mix = mix(check->jobs_mix, record->row.id);
-        } else {
-                is_good = job->result[0] != '\0';
+        key_of_row(check->restore->owner, &before, &wanted);
+        while (compare(&check->behind_at, &wanted) < 0) {
+                r = next_record(check->behind, &record);
+                if (r == R_ABSENT) return wrong(check, row, what);
+                if (r != R_OK) return r;
+                key_of_row(check->restore->owner, &record.row, &check->behind_at);
         }
-        return is_good ? R_OK : senseless(check, &record->row);
+        return compare(&check->behind_at, &wanted) == 0 ? R_OK : wrong(check, row, what);
 }
 
-static bool identity_row_is_good(const struct dump_record *record)
+static enum result check_job_row(struct check *check, const struct row *row)
 {
-        store_v1_ApiKey key;
-        store_v1_Member member;
-        store_v1_Invitation invitation;
-
-        switch (record->row.kind) {
-        case ROW_KEY:
-                return message_load(store_v1_ApiKey_fields, record->body, &key) == R_OK &&
-                       key.digest.size == API_KEY_DIGEST_SIZE;
-        case ROW_MEMBER:
-                return message_load(store_v1_Member_fields, record->body, &member) == R_OK &&
-                       member.role >= ALLOD__V1__ROLE__ROLE_OWNER && member.role <= ALLOD__V1__ROLE__ROLE_MEMBER;
-        case ROW_INVITATION:
-                return message_load(store_v1_Invitation_fields, record->body, &invitation) == R_OK &&
-                       invitation.invited_by.size == UUID_SIZE;
+        switch (row->kind) {
+        case ROW_JOB_INPUT:
+                check->inputs++;
+                return R_OK;
+        case ROW_JOB:
+                check->jobs++;
+                return check_came_before(check, row, ROW_JOB_INPUT, "has no input");
         default:
-                return false;
+                return check_came_before(check, row, ROW_JOB, "is of no job");
         }
 }
 
@@ -215,8 +191,8 @@ static enum result check_identity_row(struct check *check, const struct dump_rec
         size_t count = 0, i;
         struct bytes body;
 
-        if (is_of_team != (check->restore->owner.kind == OWNER_TEAM) || !identity_row_is_good(record))
-                return senseless(check, &record->row);
+        if (is_of_team != (check->restore->owner.kind == OWNER_TEAM))
+                return wrong(check, &record->row, "is not of such an owner");
         for (i = 0; i < identity->row_count; i++)
                 if (identity->rows[i].row.kind == record->row.kind) count++;
         for (i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
@@ -233,21 +209,24 @@ static enum result check_identity_row(struct check *check, const struct dump_rec
 static enum result check_record(struct check *check, const struct dump_record *record)
 {
         struct restore_owner_counts *counts = &check->restore->counts;
+        const char *fault;
+        enum result r;
 
+        if ((r = body_check(&check->arena, record->row.kind, record->body, &fault)) != R_OK) return r;
+        if (fault != NULL) return wrong(check, &record->row, fault);
         switch (record->row.kind) {
         case ROW_APP:
-                return check_app(check, record);
+                return R_OK;
         case ROW_JOB_INPUT:
         case ROW_JOB:
         case ROW_JOB_RESULT:
-                return check_job_row(check, record);
+                return check_job_row(check, &record->row);
         case ROW_KEY:
         case ROW_MEMBER:
         case ROW_INVITATION:
                 return check_identity_row(check, record);
         case ROW_PROFILE:
-                if (message_load(store_v1_Profile_fields, record->body, &check->identity->profile) == R_OK) return R_OK;
-                return senseless(check, &record->row);
+                return message_load(store_v1_Profile_fields, record->body, &check->identity->profile);
         case ROW_CHANGE:
                 counts->changes_dropped++;
                 return R_OK;
@@ -276,20 +255,25 @@ static enum result check_chunks(struct check *check, struct pass *pass)
         check->restore->dumped = *dump_reader_counts(pass->reader);
         if (check->restore->dumped.owners == 0)
                 return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump holds no owner.");
-        return check_app_end(check);
+        if (check->inputs != check->jobs) /* each job has one */
+                return fault_set(&check->restore->fault, R_BAD_ARGUMENT, "The dump has inputs of no job.");
+        return R_OK;
 }
 
 /* `kept` holds the identity's bodies. */
 static enum result check_dump(struct restore_owner *restore, struct identity *identity, struct arena *kept)
 {
-        struct check check = {.restore = restore, .identity = identity, .kept = kept};
-        struct pass pass;
+        struct pass pass, behind;
+        struct check check = {.restore = restore, .identity = identity, .kept = kept, .behind = &behind};
         enum result r;
 
         if ((r = open_pass(restore, &pass)) != R_OK) return r;
-        arena_init(&check.arena, NULL, ARENA_MAX);
-        r = check_chunks(&check, &pass);
-        arena_fini(&check.arena);
+        if ((r = open_pass(restore, &behind)) == R_OK) {
+                arena_init(&check.arena, NULL, ARENA_MAX);
+                r = check_chunks(&check, &pass);
+                arena_fini(&check.arena);
+                dump_reader_close(behind.reader);
+        }
         dump_reader_close(pass.reader);
         return r;
 }
@@ -328,8 +312,7 @@ static enum result update(struct put *put, txn_fn *run)
         arena_fini(&arena);
         if (r != R_OK) return r;
         put->state = put->next;
-        if (put->outcome == R_OK) return R_OK;
-        return fault_set(&restore->fault, R_BAD_ARGUMENT, "The dump has a job's state without its input.");
+        return put->outcome;
 }
 
 /* The record of the app that is being put outlives the chunk it came in. */

@@ -46,7 +46,7 @@ struct put {
         bool is_new; /* the owner was not there */
         bool is_end; /* the chunk was the last */
         struct put_state state, next;
-        enum result outcome; /* what was found wrong after something had been put */
+        enum result outcome; /* R_CORRUPT, found in the store after something may have been put */
 };
 
 /* Decides, and writes that it begins. What restore_owner_run answers. */

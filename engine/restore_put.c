@@ -346,7 +346,8 @@ static enum result check_still_there(struct txn *txn, const struct put *put, con
         return r;
 }
 
-/* What the dump has wrong in it is told by `outcome`, because something has been put before. */
+/* The dump has been checked: what does not fit is the store's. It is told by `outcome`, because something may have been
+ * put before. */
 static enum result tell(struct put *put, enum result r)
 {
         if (r != R_CORRUPT) return r;
