@@ -153,14 +153,20 @@ enum result store_take_guard(const char *dir, int dir_fd, int *lock_fd, struct s
         return R_OK;
 }
 
-/* A parent that may not be read cannot be synced, and some file systems sync no directory (EINVAL). */
+/* Some file systems sync no directory (EINVAL): there names are as lasting as they ever get. */
+static int sync_directory(int fd)
+{
+        return fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+}
+
+/* A parent that may not be read cannot be synced. */
 enum result store_sync_names(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
 {
         int parent_fd = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int error = fsync(dir_fd) == 0 ? 0 : errno;
+        int error = sync_directory(dir_fd);
 
         if (parent_fd >= 0) {
-                if (error == 0 && fsync(parent_fd) != 0 && errno != EINVAL) error = errno;
+                if (error == 0) error = sync_directory(parent_fd);
                 close(parent_fd);
         }
         return error == 0 ? R_OK : store_fail(why, R_IO, "cannot sync %s: %s", dir, strerror(error));

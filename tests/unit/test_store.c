@@ -20,6 +20,7 @@
 #include "engine/record.h"
 #include "engine/store_private.h"
 #include "engine/writer.h"
+#include "tests/lib/faults.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/tempdir.h"
 #include "tests/lib/test.h"
@@ -595,6 +596,28 @@ static void test_time_after_kill(void **state)
         assert_int_equal(store_time_ms(store), now + STORETIME_MARGIN_MS + 1);
 }
 
+/* A file system that syncs no directory at all is taken as it is; any other failure counts, of the directory's own
+ * names and of its parent's. */
+static void test_sync_names(void **state)
+{
+        int fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t n;
+
+        (void)state;
+        assert_true(fd >= 0);
+        if (!faults_may_fail()) skip();
+        faults_at(1, FAULT_BIT(SYNC), EINVAL, true);
+        assert_int_equal(store_sync_names(data, fd, why), R_OK);
+        assert_int_equal(faults_here()->fired, 2);
+        for (n = 1; n <= 2; n++) {
+                faults_at(n, FAULT_BIT(SYNC), EIO, false);
+                assert_int_equal(store_sync_names(data, fd, why), R_IO);
+                assert_non_null(strstr(why, "cannot sync"));
+        }
+        faults_at(0, 0, 0, false);
+        close(fd);
+}
+
 /* The writer runs while the store is open, and the store closes after it has worked. */
 static void test_writer_runs(void **state)
 {
@@ -633,6 +656,7 @@ int main(void)
                 TEST(test_unknown_holder),
                 TEST(test_time_after_close),
                 TEST(test_time_after_kill),
+                TEST(test_sync_names),
                 TEST(test_writer_runs),
         };
 
