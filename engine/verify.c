@@ -202,6 +202,7 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
         is_sound = !row_kind_has_value(row.kind) || record_open(key, value, &record) == R_OK;
         if (!is_sound) verify_found(walk, &row, "its value does not check out");
         if (row.kind == ROW_CHANGE && !walk->owner_is_gone) return verify_change(walk, &row, is_sound ? &record : NULL);
+        if (row.kind == ROW_CHANGE) walk->changes.last = row.revision; /* the owner may be there before the next one */
         if (!is_sound) return R_OK;
         if (is_hidden(walk, &row))
                 walk->verify->hidden_count++;

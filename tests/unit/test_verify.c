@@ -1,5 +1,6 @@
 #include "engine/verify.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -671,28 +672,104 @@ static enum result change_in_pause(void *context)
         return R_OK;
 }
 
+static enum result walk_in_view(struct verify *check)
+{
+        struct arena arena;
+        struct fault fault;
+        struct txn_input input = {.arena = &arena, .fault = &fault, .time_ms = 1};
+        struct view *view;
+        enum result r;
+
+        arena_init(&arena, NULL, (size_t)16 << 20);
+        assert_int_equal(view_open(ground.world.store, &view), R_OK);
+        r = view_run(view, &input, verify_run, check);
+        view_close(view);
+        arena_fini(&arena);
+        return r;
+}
+
 /* A walk that changes to a newer snapshot before every row finds nothing in a store that is well, however it changes
  * meanwhile: apps come and go, jobs change state, rows are purged. */
 static void test_pauses(void **state)
 {
         struct slices slices = {0};
         struct verify check = {.context = &slices, .step_cb = want_pause, .pause_cb = change_in_pause};
-        struct txn_input input;
-        struct arena arena;
-        struct fault fault;
-        struct view *view;
+
         (void)state;
         slices.verify = &check;
-        input = (struct txn_input){.arena = &arena, .fault = &fault, .time_ms = 1};
-        arena_init(&arena, NULL, (size_t)16 << 20);
-        assert_int_equal(view_open(ground.world.store, &view), R_OK);
-        assert_int_equal(view_run(view, &input, verify_run, &check), R_OK);
+        assert_int_equal(walk_in_view(&check), R_OK);
         assert_true(slices.pauses > 400);
         assert_int_equal(check.found_count, 0);
-        view_close(view);
-        arena_fini(&arena);
         world_purge(&ground.world);
         assert_int_equal(look(true).found_count, 0);
+}
+
+/* An owner whose profile goes, and comes back at the nth pause of a walk, as a restore makes it the last row. */
+struct absence {
+        struct owner owner;
+        uint8_t profile[256];
+        size_t len;
+        struct slices slices;
+        unsigned show_at;
+};
+
+static enum result hide_owner(struct txn *txn, void *arg)
+{
+        struct absence *absence = arg;
+        struct key key = key_of(absence->owner, &profile), prefix;
+        struct bytes value;
+
+        assert_int_equal(txn_get(txn, TABLE_RECORDS, key_bytes(&key), &value), R_OK);
+        assert_true(value.len <= sizeof absence->profile);
+        memcpy(absence->profile, value.data, value.len);
+        absence->len = value.len;
+        key_owner(absence->owner, &prefix);
+        assert_int_equal(txn_delete(txn, TABLE_RECORDS, key_bytes(&key)), R_OK);
+        return txn_put(txn, TABLE_PURGE, key_bytes(&prefix), (struct bytes){0}, (struct bytes){0});
+}
+
+static enum result show_owner(struct txn *txn, void *arg)
+{
+        struct absence *absence = arg;
+        struct key key = key_of(absence->owner, &profile), prefix;
+
+        key_owner(absence->owner, &prefix);
+        assert_int_equal(txn_delete(txn, TABLE_PURGE, key_bytes(&prefix)), R_OK);
+        return txn_put(txn, TABLE_RECORDS, key_bytes(&key), bytes_of(absence->profile, absence->len),
+                       (struct bytes){0});
+}
+
+static enum result show_in_pause(void *context)
+{
+        struct absence *absence = (struct absence *)((char *)context - offsetof(struct absence, slices));
+
+        if (++absence->slices.pauses != absence->show_at) return R_OK;
+        return world_update(&ground.world, show_owner, absence);
+}
+
+/* Whenever an owner comes into sight of a walk, its changes are no less complete for that. */
+static void test_comes_into_sight(void **state)
+{
+        struct absence absence = {.owner.kind = OWNER_USER};
+        struct person dora;
+        unsigned shown = 0;
+
+        (void)state;
+        world_add_person(&ground.world, &dora);
+        absence.owner.id = dora.id;
+        for (unsigned i = 0; i < 3; i++)
+                add_app(&dora.who);
+        do {
+                struct verify check = {.context = &absence.slices, .step_cb = want_pause, .pause_cb = show_in_pause};
+
+                absence.slices = (struct slices){.verify = &check};
+                absence.show_at = ++shown;
+                assert_int_equal(world_update(&ground.world, hide_owner, &absence), R_OK);
+                assert_int_equal(walk_in_view(&check), R_OK);
+                assert_int_equal(check.found_count, 0);
+        } while (absence.slices.pauses >= absence.show_at);
+        assert_true(shown > 20);
+        assert_int_equal(world_update(&ground.world, show_owner, &absence), R_OK);
 }
 
 /* More deleted apps than the table has places for: their changes are read again, and one whose deletion the log does
@@ -726,8 +803,12 @@ static void test_many_gone(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_well),   cmocka_unit_test(test_damage),    cmocka_unit_test(test_purge),
-                cmocka_unit_test(test_pauses), cmocka_unit_test(test_many_gone),
+                cmocka_unit_test(test_well),
+                cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_purge),
+                cmocka_unit_test(test_pauses),
+                cmocka_unit_test(test_comes_into_sight),
+                cmocka_unit_test(test_many_gone),
         };
 
         return cmocka_run_group_tests_name("check", tests, set_up, tear_down);
