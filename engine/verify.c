@@ -82,6 +82,11 @@ bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, cons
 
 /* ---- Rows in their order ---- */
 
+enum result verify_step(struct walk *walk, size_t size)
+{
+        return walk->verify->step_cb == NULL ? R_OK : walk->verify->step_cb(walk->verify->context, size);
+}
+
 static bool has_prefix(struct bytes key, struct bytes prefix)
 {
         return prefix.len == 0 || bytes_start_with(key, prefix);
@@ -122,8 +127,7 @@ static enum result visit_some(struct walk *walk, enum backend_table table, struc
                 }
                 r = visit(walk, key, value);
                 arena_reset(&walk->arena, mark);
-                if (r == R_OK && walk->verify->step_cb != NULL)
-                        r = walk->verify->step_cb(walk->verify->context, key.len + value.len);
+                if (r == R_OK) r = verify_step(walk, key.len + value.len);
                 if (r == R_OK) r = backend_next(&cursor, &key, &value);
         }
         backend_cursor_close(&cursor);
@@ -229,7 +233,7 @@ static enum result check_foreign(struct walk *walk, size_t len)
 {
         walk->verify->row_count++;
         verify_found(walk, NULL, "a key of %zu bytes is none of ours", len);
-        return walk->verify->step_cb == NULL ? R_OK : walk->verify->step_cb(walk->verify->context, len);
+        return verify_step(walk, len);
 }
 
 /* Behind a key, or behind all keys that begin with an owner's prefix. False: nothing can be. */

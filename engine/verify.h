@@ -39,8 +39,8 @@ struct verify {
         bool is_settled; /* nothing may be left to purge */
         void *context;
         void (*found_cb)(void *context, const char *sentence); /* NULL: only count */
-        enum result (*step_cb)(void *context, size_t size);    /* a row of that size was read; not R_OK: stop with that.
-                                                                  NULL: nothing is wanted */
+        enum result (*step_cb)(void *context, size_t size); /* a row of that size was read, some twice; not R_OK: stop
+                                                               with that. NULL: nothing is wanted */
         enum result (*pause_cb)(void *context); /* no snapshot is held meanwhile, and what is read afterwards is of a
                                                    newer one; not R_OK: stop with that. NULL: one snapshot for all */
         size_t gone_max;                        /* less than VERIFY_GONE_MAX, for tests; 0: that */

@@ -262,7 +262,8 @@ static enum result tell_left_over(struct walk *walk, const struct named *named, 
                     record.revision < deleted_at)
                         verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
                                      (uintmax_t)deleted_at);
-                r = backend_next(&cursor, &key, &value);
+                r = verify_step(walk, key.len + value.len);
+                if (r == R_OK) r = backend_next(&cursor, &key, &value);
         }
         backend_cursor_close(&cursor);
         return r == R_ABSENT ? R_OK : r;

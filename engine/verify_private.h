@@ -60,6 +60,9 @@ enum result verify_get(struct walk *walk, struct owner owner, const struct row *
 bool verify_has(struct walk *walk, struct owner owner, const struct row *row);
 bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
 
+/* A row of that size was read, by whoever does not let verify_range read it. */
+enum result verify_step(struct walk *walk, size_t size) MUST_USE;
+
 /* Visit the rows of a table from `start` on, as long as they begin with `prefix`. Between two rows it may change to a
  * newer snapshot; then what is borrowed is gone. */
 typedef enum result verify_row_fn(struct walk *walk, struct bytes key, struct bytes value);

@@ -195,7 +195,8 @@ static enum result count(struct walk *walk, const struct row *row, count_fn *cou
         r = backend_seek(&cursor, key_bytes(&prefix), &key, &value);
         while (r == R_OK && bytes_start_with(key, key_bytes(&prefix))) {
                 if (key_read(key, &owner, &found) == R_OK) count_one(&found, key, value, context);
-                r = backend_next(&cursor, &key, &value);
+                r = verify_step(walk, key.len + value.len);
+                if (r == R_OK) r = backend_next(&cursor, &key, &value);
         }
         backend_cursor_close(&cursor);
         return r == R_ABSENT ? R_OK : r;

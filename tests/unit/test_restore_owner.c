@@ -178,6 +178,13 @@ static void print_sentence(void *context, const char *sentence)
         print_message("%s\n", sentence);
 }
 
+static enum result count_step(void *context, size_t size)
+{
+        (void)size;
+        ++*(uint64_t *)context;
+        return R_OK;
+}
+
 static void assert_fits_together(void)
 {
         struct verify verify = {.found_cb = print_sentence};
@@ -514,10 +521,13 @@ static bool watch_rows(void *context)
         return false;
 }
 
-/* Apps that are small in the dump and large in the store: the purge of all of them is not one transaction. */
+/* Apps that are small in the dump and large in the store: the purge of all of them is not one transaction. Afterwards
+ * verify looks for jobs that the purge should have taken, and tells that it reads them. */
 static void test_replaces_in_steps(void **state)
 {
         struct drop drop = {0, 0};
+        uint64_t step_count = 0;
+        struct verify check;
         struct memory memory;
 
         (void)state;
@@ -532,6 +542,10 @@ static void test_replaces_in_steps(void **state)
         assert_int_equal(restore(&memory, user_of(&bob), RESTORE_REPLACE), R_OK);
         restored.is_stopped = NULL;
         assert_in_range(drop.most, 700, PURGE_ROWS_MAX + 400);
+        check = (struct verify){.step_cb = count_step, .context = &step_count};
+        assert_int_equal(run_in_view(verify_run, &check), R_OK);
+        assert_int_equal(step_count,
+                         check.row_count + check.rows[ROW_MEMBER] + check.rows[ROW_JOB_BY_STATE] + check.rows[ROW_JOB]);
         assert_same_apps(&memory, user_of(&bob));
         assert_fits_together();
         memory_free(&memory);

@@ -594,6 +594,36 @@ static void test_well(void **state)
         assert_int_equal(check.hidden_count, 0);
 }
 
+struct steps {
+        uint64_t count, stop_at;
+};
+
+static enum result take_step(void *context, size_t size)
+{
+        struct steps *steps = context;
+
+        assert_true(size > 0);
+        return ++steps->count == steps->stop_at ? R_CANCELED : R_OK;
+}
+
+/* Each row that is read is told, those of a recount too, and at each a walk can be stopped. */
+static void test_steps(void **state)
+{
+        struct steps steps = {0, 0};
+        struct verify check = {.context = &steps, .step_cb = take_step};
+        uint64_t total, n;
+
+        (void)state;
+        assert_int_equal(world_update(&ground.world, verify_run, &check), R_OK);
+        total = steps.count;
+        assert_int_equal(total, check.row_count + check.rows[ROW_MEMBER] + check.rows[ROW_JOB_BY_STATE]);
+        for (n = 1; n <= total; n++) {
+                steps = (struct steps){0, n};
+                assert_int_equal(world_update(&ground.world, verify_run, &check), R_CANCELED);
+                assert_int_equal(steps.count, n);
+        }
+}
+
 static void forget_app(struct txn *txn)
 {
         lose_app(txn);
@@ -803,11 +833,9 @@ static void test_many_gone(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_well),
-                cmocka_unit_test(test_damage),
-                cmocka_unit_test(test_purge),
-                cmocka_unit_test(test_pauses),
-                cmocka_unit_test(test_comes_into_sight),
+                cmocka_unit_test(test_well),      cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_steps),     cmocka_unit_test(test_purge),
+                cmocka_unit_test(test_pauses),    cmocka_unit_test(test_comes_into_sight),
                 cmocka_unit_test(test_many_gone),
         };
 
