@@ -32,8 +32,9 @@
  * tag of 16 bytes, which the payload length counts (dump_key.h has the keys and nonces). Bound to it, as additional
  * data, are the 40 bytes before the SHA-256, and the SHA-256 of frame 0. The head's owner is masked. So what shows
  * without the key is how many frames there are and how long each is, before and after compression; and since the
- * SHA-256 is of what lies there, it says nothing of what is sealed. Here who writes to the file cannot forge: but what
- * a whole older dump with the same key is, no dump can tell.
+ * SHA-256 is of what lies there, it says nothing of what is sealed. Here who writes to the file cannot forge, because
+ * who reads with a key takes no dump that is not encrypted; but what a whole older dump with the same key is, no dump
+ * can tell.
  *
  * The content of a chunk is records of one owner in the order of keys:
  *

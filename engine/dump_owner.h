@@ -2,7 +2,9 @@
  * One owner out of a dump of many, as a dump of that owner alone: in a time that goes with the owner where the file can
  * be read at any place, because the index at its end tells where the owner's chunks are; else by reading all of it.
  *
- * What is written is not encrypted, and has been checked: by the index that names it, or to the end of the dump.
+ * What is written is not encrypted. By the index, what was checked is each of the owner's chunks, and that they are
+ * those that the index names; from start to end, all of the dump. That a profile is missing is found only in the second
+ * way, and by whoever reads what was written.
  */
 #ifndef ALLOD_ENGINE_DUMP_OWNER_H
 #define ALLOD_ENGINE_DUMP_OWNER_H

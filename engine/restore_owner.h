@@ -1,31 +1,36 @@
+/* clang-format off */
 /*
  * Restores one owner out of a dump into a store that is in use, while others go on: by an administrator, under the same
  * id or another one.
  *
- *      the owner is not there      all of it is made, or nothing: apps, jobs, profile, keys, members, invitations. Its
- * rows are put in many small transactions while it stands on the purge list, and the last one puts the profile, by
- * which an owner exists. A crash leaves rows for the purge. the owner is there          RESTORE_FAIL refuses. Else its
- * apps are put, one after another, each likewise: its record comes last. One that is there is kept (RESTORE_SKIP), or
- * deleted, purged and made anew (RESTORE_REPLACE): it is absent meanwhile, and a crash leaves it absent. What is not in
- * the dump is kept. So is who may do what: profile, keys, members and invitations are not touched, lest what was
- * revoked since come back.
+ *      the owner is not there   all of it is made, or nothing: apps, jobs, profile, keys, members, invitations. Its rows
+ *                               are put in many small transactions while it stands on the purge list, and the last one
+ *                               puts the profile, by which an owner exists. A crash leaves rows for the purge
+ *      the owner is there       RESTORE_FAIL refuses. Else its apps are put, one after another, each likewise: its record
+ *                               comes last. One that is there is kept (RESTORE_SKIP), or deleted, purged and made anew
+ *                               (RESTORE_REPLACE): it is absent meanwhile, and a crash leaves it absent. What is not in
+ *                               the dump is kept. So is who may do what: profile, keys, members and invitations are not
+ *                               touched, lest what was revoked since come back
  *
  * What is never restored, and is counted:
  *
- *      keys            whose digest some key of the store has; under another id all, while the old owner is there. A
- *                      secret leads to one owner, and never to another than before by a restore
- *      members         who are no users of this store any more, or are in too many teams. A team of which no OWNER is
- *                      left is refused: restore one of them first
- *      invitations     under another id: they were sent to the old one
- *      changes         the log says what happened here: it begins, or goes on, with the restore, by whom and of what,
- *                      and then each record that was put. Revisions are new ones, above all that the owner ever had, so
- *                      that no etag of before matches by chance
+ *      keys                     whose digest some key of the store has; under another id all, while the old owner is
+ *                               there. A secret leads to one owner; by a restore it leads to another than before only
+ *                               where the old owner is no more
+ *      members                  who are no users of this store any more, or are in too many teams. A team of which no
+ *                               OWNER is left is refused: restore one of them first
+ *      invitations              under another id: they were sent to the old one
+ *      changes                  the log says what happened here: it begins, or goes on, with the restore, by whom and of
+ *                               what, and then each record that was put. Revisions are new ones, above all that the
+ *                               owner ever had, so that no etag of before matches by chance
  *
  * Bodies stay as they were dumped: times, who created it. Indexes, counters and look-up rows are derived anew.
  *
- * It goes through the writer's lane for chores, a few hundred records at a time, so that calls come first. The dump is
- * read twice: checked to its end before anything is written, and then put.
+ * It goes through the writer's lane for chores, a few hundred records at a time, so that calls come first. Before
+ * anything is written, the dump is checked to its end, and each record by what verify asks of a store's (body_check.h):
+ * for that it is read twice side by side, and a third time to be put.
  */
+/* clang-format on */
 #ifndef ALLOD_ENGINE_RESTORE_OWNER_H
 #define ALLOD_ENGINE_RESTORE_OWNER_H
 
@@ -69,14 +74,14 @@ struct restore_owner {
         struct dump_header header;
         struct dump_counts dumped;
         struct restore_owner_counts counts;
-        struct fault fault; /* after anything but R_OK, a sentence */
+        struct fault fault; /* after anything but R_OK: a sentence, or nothing, and the result says it all */
 };
 
-/* R_OK. R_BAD_ARGUMENT: the dump is damaged, or holds something else. R_EXISTS: the owner is there, or one of the keys
- * (RESTORE_FAIL). R_WRONG_STATE: no OWNER is left, or the id is still being purged. R_EXHAUSTED: another restore is
- * under way. R_CANCELED, R_READ_ONLY (the disk or the map comes near its end), R_DRAINING, R_COMMIT_UNKNOWN, R_IO,
- * R_NO_MEMORY. After a failure nothing is left of an owner who was not there; in one who was, apps that were put stay.
- * Blocks; never on a loop. */
+/* R_OK. R_BAD_ARGUMENT: the dump is damaged, or holds something else. R_CORRUPT: the store is damaged. R_EXISTS: the
+ * owner is there, or one of the keys (RESTORE_FAIL). R_WRONG_STATE: no OWNER is left, or the id is still being purged.
+ * R_EXHAUSTED: another restore is under way. R_CANCELED, R_READ_ONLY (the disk or the map comes near its end),
+ * R_DRAINING, R_COMMIT_UNKNOWN, R_IO, R_NO_MEMORY. After a failure nothing is left of an owner who was not there; in
+ * one who was, apps that were put stay. Blocks; never on a loop. */
 enum result restore_owner_run(struct restore_owner *restore) MUST_USE;
 
 #endif

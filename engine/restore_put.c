@@ -434,6 +434,7 @@ static enum result open_members(struct txn *txn, const struct put *put, struct c
                 if (r == R_OK) continue;
                 if (r != R_EXHAUSTED) return r;
                 if ((r = message_load(store_v1_Member_fields, identity->rows[i].body, &member)) != R_OK) return r;
+                fault_clear(txn_fault(txn)); /* dropped, not refused */
                 choice->takes[i] = false;
                 choice->member_count--;
                 if (member.role == ALLOD__V1__ROLE__ROLE_OWNER) choice->owner_count--;

@@ -1,7 +1,8 @@
 /*
- * What must hold in a store, whatever happened to it: the invariants between its rows, read from one snapshot.
+ * What must hold in a store, whatever happened to it: the invariants of its rows and between them, read from one
+ * snapshot, or with pause_cb from one after another.
  *
- *      every row       its key reads back; its value checks out and decodes; index rows are empty
+ *      every row       its key reads back; its value checks out and is what body_check.h says; index rows are empty
  *      owners          a profile, or a place on the purge list: then its rows count for nothing
  *      apps            likewise: a row under an app whose record is absent is there only because the purge list says so
  *      jobs            state and input; one row in the index of its state; a row in the queue exactly while it waits;
@@ -16,7 +17,9 @@
  * It reads only, and it needs nothing but a transaction of the engine: the files need not belong to an open store. What
  * it finds it says in sentences and goes on; a store with damage gives many.
  *
- * LIMIT: the changes of one owner are held in memory, some 80 bytes each.
+ * Memory: of the records that an owner's changes name and that are absent, VERIFY_GONE_MAX / 2 are held at once, and
+ * for those beyond the owner's changes are read again. LIMIT: those of one app, its deleted jobs, are held together
+ * however many they are.
  */
 #ifndef ALLOD_ENGINE_VERIFY_H
 #define ALLOD_ENGINE_VERIFY_H
@@ -31,7 +34,7 @@
 
 #define VERIFY_SENTENCE_SIZE 320
 
-/* 32 bytes each, 16 MiB in all. */
+/* Places of 32 bytes each, 16 MiB in all. */
 #define VERIFY_GONE_MAX ((size_t)1 << 19)
 
 struct verify {

@@ -11,6 +11,7 @@
 #include "engine/etag.h"
 #include "engine/hold.h"
 #include "engine/job.h"
+#include "engine/limits.h"
 #include "engine/message.h"
 #include "engine/purge.h"
 #include "engine/scope.h"
@@ -605,6 +606,26 @@ static void test_team(void **state)
         memory_free(&of_ann);
 }
 
+/* A member who is in as many teams as one can be is left out, which is no failure and is not told as one. */
+static void test_too_many_teams(void **state)
+{
+        struct owner owner = team_of_ann();
+        struct memory memory;
+
+        (void)state;
+        memory = dump_of(owner);
+        delete_team();
+        for (unsigned i = 0; i < USER_TEAMS_MAX; i++)
+                world_add_team(&world, &cleo);
+        world_purge(&world);
+        assert_int_equal(restore(&memory, owner, RESTORE_FAIL), R_OK);
+        assert_int_equal(restored.counts.members, 1);
+        assert_int_equal(restored.counts.members_dropped, 1);
+        assert_string_equal(restored.fault.text, "");
+        assert_fits_together();
+        memory_free(&memory);
+}
+
 /* A dry run counts what the run then does, and writes nothing but that somebody looked. */
 static void test_dry(void **state)
 {
@@ -1127,6 +1148,7 @@ int main(void)
                 TEST(test_replaces_in_steps),
                 TEST(test_revoked_stays),
                 TEST(test_team),
+                TEST(test_too_many_teams),
                 TEST(test_dry),
                 TEST(test_refused),
                 TEST(test_forged),
