@@ -86,16 +86,17 @@ enum result dump_key_make(const struct dump_secret *secret, struct dump_key *out
         uint8_t derived[DUMP_KEY_SIZE + DUMP_KEY_ID_SIZE];
         struct dump_key key = {.scrypt_log_n = secret->is_passphrase ? SCRYPT_LOG_N : 0,
                                .scrypt_p = secret->is_passphrase ? SCRYPT_P : 0};
-        enum result r;
+        enum result r = RAND_bytes(key.salt, DUMP_SALT_SIZE) == 1 ? R_OK : R_IO;
 
-        if (RAND_bytes(key.salt, DUMP_SALT_SIZE) != 1) return R_IO;
-        if ((r = derive(secret, &key, derived)) != R_OK) return r;
-        memcpy(key.key, derived, DUMP_KEY_SIZE);
-        memcpy(key.id, derived + DUMP_KEY_SIZE, DUMP_KEY_ID_SIZE);
-        *out = key;
+        if (r == R_OK) r = derive(secret, &key, derived);
+        if (r == R_OK) {
+                memcpy(key.key, derived, DUMP_KEY_SIZE);
+                memcpy(key.id, derived + DUMP_KEY_SIZE, DUMP_KEY_ID_SIZE);
+                *out = key;
+        }
         dump_key_wipe(&key);
         OPENSSL_cleanse(derived, sizeof derived);
-        return R_OK;
+        return r;
 }
 
 static bool is_stretched(const struct dump_key *key)
@@ -134,26 +135,32 @@ struct dump_cipher {
         EVP_CIPHER_CTX *seal, *unseal;
 };
 
-/* Fetched once: each fetch takes locks that all threads share. Kept for the life of the process. */
-static EVP_CIPHER *aes_256_gcm;
-static pthread_once_t aes_256_gcm_once = PTHREAD_ONCE_INIT;
-
-static void fetch(void)
+/* Fetched once, and kept for the life of the process: what a fetch does is more than the one lock here. One that fails
+ * is tried again by the next who needs it. NULL: it failed. */
+static const EVP_CIPHER *aes_256_gcm(void)
 {
-        aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+        static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+        static EVP_CIPHER *fetched;
+        const EVP_CIPHER *cipher;
+
+        pthread_mutex_lock(&mutex);
+        if (fetched == NULL) fetched = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+        cipher = fetched;
+        pthread_mutex_unlock(&mutex);
+        return cipher;
 }
 
 enum result dump_cipher_open(const struct dump_key *key, struct dump_cipher **out)
 {
         struct dump_cipher *cipher = calloc(1, sizeof *cipher);
+        const EVP_CIPHER *type = aes_256_gcm();
 
         if (cipher == NULL) return R_NO_MEMORY;
-        pthread_once(&aes_256_gcm_once, fetch);
         cipher->seal = EVP_CIPHER_CTX_new();
         cipher->unseal = EVP_CIPHER_CTX_new();
-        if (aes_256_gcm == NULL || cipher->seal == NULL || cipher->unseal == NULL ||
-            EVP_EncryptInit_ex(cipher->seal, aes_256_gcm, NULL, key->key, NULL) != 1 ||
-            EVP_DecryptInit_ex(cipher->unseal, aes_256_gcm, NULL, key->key, NULL) != 1) {
+        if (type == NULL || cipher->seal == NULL || cipher->unseal == NULL ||
+            EVP_EncryptInit_ex(cipher->seal, type, NULL, key->key, NULL) != 1 ||
+            EVP_DecryptInit_ex(cipher->unseal, type, NULL, key->key, NULL) != 1) {
                 dump_cipher_close(cipher);
                 return R_NO_MEMORY;
         }

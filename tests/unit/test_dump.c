@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+
 #include "engine/dump_frame.h"
 #include "tests/lib/dumps.h"
 #include "tests/lib/heap.h"
@@ -666,6 +669,45 @@ static void test_key_vectors(void **state)
 
 /* ---- Failures ---- */
 
+/* Linked in the place of OpenSSL's. */
+EVP_CIPHER *__real_EVP_CIPHER_fetch(OSSL_LIB_CTX *context, const char *name, const char *properties);
+EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *context, const char *name, const char *properties);
+int __real_EVP_KDF_derive(EVP_KDF_CTX *context, unsigned char *key, size_t len, const OSSL_PARAM params[]);
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *context, unsigned char *key, size_t len, const OSSL_PARAM params[]);
+
+static bool fetch_fails, derive_fails;
+
+EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *context, const char *name, const char *properties)
+{
+        return fetch_fails ? NULL : __real_EVP_CIPHER_fetch(context, name, properties);
+}
+
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *context, unsigned char *key, size_t len, const OSSL_PARAM params[])
+{
+        return derive_fails ? 0 : __real_EVP_KDF_derive(context, key, len, params);
+}
+
+/* A cipher, or a key, that OpenSSL could not give once it gives the next time. Run first: a cipher that was fetched is
+ * kept. */
+static void test_openssl_fails(void **state)
+{
+        struct dump_key key = {.salt = {7}}, untouched = key;
+        struct dump_cipher *cipher = NULL;
+
+        (void)state;
+        derive_fails = true;
+        assert_int_equal(dump_key_make(&secret, &key), R_NO_MEMORY);
+        assert_memory_equal(&key, &untouched, sizeof key);
+        derive_fails = false;
+        assert_int_equal(dump_key_make(&secret, &key), R_OK);
+        fetch_fails = true;
+        assert_int_equal(dump_cipher_open(&key, &cipher), R_NO_MEMORY);
+        assert_null(cipher);
+        fetch_fails = false;
+        assert_int_equal(dump_cipher_open(&key, &cipher), R_OK);
+        dump_cipher_close(cipher);
+}
+
 /* Out of memory at each allocation, writing and reading: it is said, and nothing leaks. */
 static void test_no_memory(void **state)
 {
@@ -739,6 +781,7 @@ static void test_too_large(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_openssl_fails),
                 cmocka_unit_test(test_round_trip),
                 cmocka_unit_test(test_golden_bytes),
                 cmocka_unit_test(test_root_hash),
