@@ -354,7 +354,11 @@ static enum result put_dump(struct restore_owner *restore, const struct identity
         if ((r = open_pass(restore, &pass)) != R_OK) return r;
         r = update(&put, put_begin);
         if (r == R_OK) r = put_chunks(&put, &pass);
-        if (r == R_OK && put.is_new && !restore->is_dry) r = update(&put, put_identity);
+        if (put.is_new && !restore->is_dry) {
+                while (r == R_OK && put.state.looked_count < identity->row_count)
+                        r = update(&put, put_look);
+                if (r == R_OK) r = update(&put, put_identity);
+        }
         dump_reader_close(pass.reader);
         restore->counts = put.state.counts;
         return r;

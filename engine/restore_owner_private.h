@@ -34,7 +34,9 @@ struct put_state {
         bool is_kept;    /* passed over */
         bool is_cleared; /* nothing of before is visible of it, and its place is on the purge list */
         struct uuid app;
-        struct bytes app_body; /* of its record, which is put last where the owner is there */
+        struct bytes app_body;           /* of its record, which is put last where the owner is there */
+        size_t looked_count;             /* of the identity's rows: put_look has been there */
+        bool is_full[IDENTITY_ROWS_MAX]; /* a member who is in as many teams as one can be */
         struct restore_owner_counts counts;
 };
 
@@ -54,6 +56,10 @@ txn_fn put_begin;
 
 /* Some of the chunk's records; next.chunk.rest holds the others. After the last chunk, with is_end: the last app. */
 txn_fn put_records;
+
+/* Which of the next members are in too many teams, and their users hear of it. For put_identity, which could not count
+ * all of that in one transaction: who joins another team in between is in one more than there may be. */
+txn_fn put_look;
 
 /* An owner who was not there: keys, members, invitations, and the profile. */
 txn_fn put_identity;

@@ -21,6 +21,9 @@
 #define RECORDS_MAX 400
 #define BYTES_MAX   ((size_t)1 << 20)
 
+/* Users whose teams one transaction counts, of which each has at most USER_TEAMS_MAX: 10,000 rows, or a few ms. */
+#define USERS_MAX 10
+
 /* What a transaction has done so far. */
 struct step {
         size_t count; /* records that were put, and rows that were purged */
@@ -45,6 +48,7 @@ static bool is_renamed(const struct restore_owner *restore)
 /* What of them is restored. */
 struct choice {
         bool takes[IDENTITY_ROWS_MAX];
+        const struct scope *inboxes[IDENTITY_ROWS_MAX]; /* of the users of members that are */
         uint32_t member_count, owner_count;
         uint64_t keys_taken; /* dropped because the store has them */
 };
@@ -78,18 +82,16 @@ static enum result choose_key(const struct scope *scope, struct bytes body, bool
         return r == R_ABSENT ? R_OK : r;
 }
 
-/* The user must be there still. */
-static enum result choose_member(const struct scope *team, struct uuid user, struct bytes body, struct choice *choice,
-                                 bool *takes)
+/* The user must be there still. *inbox: NULL if not. */
+static enum result choose_member(const struct scope *team, const struct identity_row *row, struct choice *choice,
+                                 const struct scope **inbox)
 {
-        const struct scope *inbox;
         store_v1_Member member;
         enum result r;
 
-        if ((r = message_load(store_v1_Member_fields, body, &member)) != R_OK) return r;
-        r = scope_inbox(team, user, &inbox);
+        if ((r = message_load(store_v1_Member_fields, row->body, &member)) != R_OK) return r;
+        r = scope_inbox(team, row->row.id, inbox);
         if (r != R_OK) return r == R_ABSENT ? R_OK : r;
-        *takes = true;
         choice->member_count++;
         if (member.role == ALLOD__V1__ROLE__ROLE_OWNER) choice->owner_count++;
         return R_OK;
@@ -107,10 +109,11 @@ static enum result choose(const struct scope *scope, const struct put *put, bool
 
                 if (row->row.kind == ROW_KEY)
                         r = choose_key(scope, row->body, old_is_there, choice, &choice->takes[i]);
-                else if (row->row.kind == ROW_MEMBER)
-                        r = choose_member(scope, row->row.id, row->body, choice, &choice->takes[i]);
-                else
+                else if (row->row.kind != ROW_MEMBER)
                         choice->takes[i] = !is_renamed(put->restore);
+                else if (!put->state.is_full[i])
+                        r = choose_member(scope, row, choice, &choice->inboxes[i]);
+                if (choice->inboxes[i] != NULL) choice->takes[i] = true;
         }
         return r;
 }
@@ -416,28 +419,40 @@ static enum result put_member(const struct scope *team, const struct identity_ro
         return r == R_OK ? membership_derive(&derive) : r;
 }
 
-/* The scopes of the members' users, who hear of it; and drop those who are in too many teams. */
-static enum result open_members(struct txn *txn, const struct put *put, struct choice *choice,
-                                const struct scope *users[IDENTITY_ROWS_MAX])
+/* Whether the member's user is there and can be in one more team. */
+static enum result look_at_member(const struct scope *team, struct put *put, size_t i)
 {
-        const struct identity *identity = put->identity;
-        store_v1_Member member;
+        const struct owner owner = {OWNER_USER, put->identity->rows[i].row.id};
+        struct txn *txn = scope_txn(team);
+        const struct scope *user;
         enum result r;
-        size_t i;
 
-        for (i = 0; i < identity->row_count; i++) {
-                const struct owner user = {OWNER_USER, identity->rows[i].row.id};
+        r = scope_inbox(team, owner.id, &user);
+        if (r != R_OK) return r == R_ABSENT ? R_OK : r;
+        if ((r = scope_admin(txn, put->restore->admin, owner, "their team is restored", &user)) != R_OK) return r;
+        r = membership_check_user_room(user);
+        if (r != R_EXHAUSTED) return r;
+        fault_clear(txn_fault(txn)); /* dropped, not refused */
+        put->next.is_full[i] = true;
+        return R_OK;
+}
 
-                if (identity->rows[i].row.kind != ROW_MEMBER || !choice->takes[i]) continue;
-                r = scope_admin(txn, put->restore->admin, user, "their team is restored", &users[i]);
-                if (r == R_OK) r = membership_check_user_room(users[i]);
-                if (r == R_OK) continue;
-                if (r != R_EXHAUSTED) return r;
-                if ((r = message_load(store_v1_Member_fields, identity->rows[i].body, &member)) != R_OK) return r;
-                fault_clear(txn_fault(txn)); /* dropped, not refused */
-                choice->takes[i] = false;
-                choice->member_count--;
-                if (member.role == ALLOD__V1__ROLE__ROLE_OWNER) choice->owner_count--;
+enum result put_look(struct txn *txn, void *arg)
+{
+        struct put *put = arg;
+        const struct identity *identity = put->identity;
+        struct put_state *next = &put->next;
+        const struct scope *scope;
+        unsigned count = 0;
+        enum result r;
+
+        *next = put->state;
+        put->outcome = R_OK;
+        if ((r = open_owner(txn, put, &scope)) != R_OK) return r;
+        for (; next->looked_count < identity->row_count && count < USERS_MAX; next->looked_count++) {
+                if (identity->rows[next->looked_count].row.kind != ROW_MEMBER) continue;
+                if ((r = look_at_member(scope, put, next->looked_count)) != R_OK) return tell(put, r);
+                count++;
         }
         return R_OK;
 }
@@ -455,8 +470,7 @@ static enum result put_profile(const struct scope *scope, const struct put *put,
         return scope_keep_owner(scope);
 }
 
-static enum result put_rows(const struct scope *scope, struct put *put, const struct choice *choice,
-                            const struct scope *const users[IDENTITY_ROWS_MAX])
+static enum result put_rows(const struct scope *scope, struct put *put, const struct choice *choice)
 {
         enum result r;
         size_t i;
@@ -469,7 +483,7 @@ static enum result put_rows(const struct scope *scope, struct put *put, const st
                 if (is_put && row->row.kind == ROW_KEY)
                         r = put_key(scope, row, &is_put);
                 else if (is_put && row->row.kind == ROW_MEMBER)
-                        r = put_member(scope, row, users[i]);
+                        r = put_member(scope, row, choice->inboxes[i]);
                 else if (is_put)
                         r = put_plain(scope, row);
                 if (r != R_OK) return r;
@@ -481,19 +495,17 @@ static enum result put_rows(const struct scope *scope, struct put *put, const st
 enum result put_identity(struct txn *txn, void *arg)
 {
         struct put *put = arg;
-        const struct scope **users = arena_zalloc(txn_arena(txn), IDENTITY_ROWS_MAX * sizeof(const struct scope *));
         struct choice *choice = arena_alloc(txn_arena(txn), sizeof *choice);
         const struct scope *scope;
         bool old_is_there;
         enum result r;
 
-        if (users == NULL || choice == NULL) return R_NO_MEMORY;
+        if (choice == NULL) return R_NO_MEMORY;
         put->next = put->state;
         if ((r = open_owner(txn, put, &scope)) != R_OK) return r;
         if ((r = look_at_old_owner(txn, put->restore, &old_is_there)) != R_OK) return r;
         if ((r = choose(scope, put, old_is_there, choice)) != R_OK) return r;
-        if ((r = open_members(txn, put, choice, users)) != R_OK) return r;
         if ((r = check_choice(txn, put, old_is_there, choice)) != R_OK) return r;
-        if ((r = put_rows(scope, put, choice, users)) != R_OK) return r;
+        if ((r = put_rows(scope, put, choice)) != R_OK) return r;
         return put_profile(scope, put, choice);
 }

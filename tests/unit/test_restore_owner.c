@@ -626,6 +626,46 @@ static void test_too_many_teams(void **state)
         memory_free(&memory);
 }
 
+static bool count_asked(void *context)
+{
+        ++*(unsigned *)context;
+        return false;
+}
+
+/* Of many members, the teams of a few are counted in each transaction; each hears of it once. */
+static void test_many_members(void **state)
+{
+        struct owner owner = team_of_ann();
+        static struct person people[25];
+        struct memory few, many;
+        unsigned asked[2] = {0, 0};
+
+        (void)state;
+        few = dump_of(owner);
+        for (size_t i = 0; i < 25; i++) {
+                world_add_person(&world, &people[i]);
+                world_add_member(&world, owner.id, &people[i], ALLOD__V1__ROLE__ROLE_MEMBER);
+        }
+        many = dump_of(owner);
+        restored.is_stopped = count_asked;
+        for (size_t i = 0; i < 2; i++) {
+                struct rows before;
+
+                delete_team();
+                world_purge(&world);
+                before = rows_of(user_of(&people[0]));
+                restored.context = &asked[i];
+                assert_int_equal(restore(i == 0 ? &few : &many, owner, RESTORE_FAIL), R_OK);
+                assert_int_equal(restored.counts.members, i == 0 ? 2 : 27);
+                assert_int_equal(rows_of(user_of(&people[0])).count, before.count + 2 * i); /* pointer and look */
+                assert_fits_together();
+        }
+        restored.is_stopped = NULL;
+        assert_int_equal(asked[1], asked[0] + 2);
+        memory_free(&few);
+        memory_free(&many);
+}
+
 /* A dry run counts what the run then does, and writes nothing but that somebody looked. */
 static void test_dry(void **state)
 {
@@ -1149,6 +1189,7 @@ int main(void)
                 TEST(test_revoked_stays),
                 TEST(test_team),
                 TEST(test_too_many_teams),
+                TEST(test_many_members),
                 TEST(test_dry),
                 TEST(test_refused),
                 TEST(test_forged),
