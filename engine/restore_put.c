@@ -69,8 +69,7 @@ static enum result look_at_old_owner(struct txn *txn, const struct restore_owner
         return r == R_ABSENT ? R_OK : r;
 }
 
-static enum result choose_key(const struct scope *scope, struct bytes body, bool old_is_there, struct choice *choice,
-                              bool *takes)
+static enum result choose_key(const struct scope *scope, struct bytes body, struct choice *choice, bool *takes)
 {
         store_v1_ApiKey key;
         enum result r;
@@ -78,7 +77,7 @@ static enum result choose_key(const struct scope *scope, struct bytes body, bool
         if ((r = message_load(store_v1_ApiKey_fields, body, &key)) != R_OK) return r;
         r = scope_key_is_taken(scope, key.digest.bytes);
         if (r == R_OK) choice->keys_taken++;
-        *takes = r == R_ABSENT && !old_is_there;
+        *takes = r == R_ABSENT;
         return r == R_ABSENT ? R_OK : r;
 }
 
@@ -97,7 +96,7 @@ static enum result choose_member(const struct scope *team, const struct identity
         return R_OK;
 }
 
-static enum result choose(const struct scope *scope, const struct put *put, bool old_is_there, struct choice *choice)
+static enum result choose_each(const struct scope *scope, const struct put *put, struct choice *choice)
 {
         const struct identity *identity = put->identity;
         enum result r = R_OK;
@@ -108,7 +107,7 @@ static enum result choose(const struct scope *scope, const struct put *put, bool
                 const struct identity_row *row = &identity->rows[i];
 
                 if (row->row.kind == ROW_KEY)
-                        r = choose_key(scope, row->body, old_is_there, choice, &choice->takes[i]);
+                        r = choose_key(scope, row->body, choice, &choice->takes[i]);
                 else if (row->row.kind != ROW_MEMBER)
                         choice->takes[i] = !is_renamed(put->restore);
                 else if (!put->state.is_full[i])
@@ -118,14 +117,31 @@ static enum result choose(const struct scope *scope, const struct put *put, bool
         return r;
 }
 
-static enum result check_choice(struct txn *txn, const struct put *put, bool old_is_there, const struct choice *choice)
+/* The old owner keeps the keys. */
+static void drop_keys(const struct put *put, struct choice *choice)
+{
+        size_t i;
+
+        for (i = 0; i < put->identity->row_count; i++)
+                if (put->identity->rows[i].row.kind == ROW_KEY) choice->takes[i] = false;
+}
+
+/* What refuses comes before somebody hears of the look, which is a put. */
+static enum result choose(const struct scope *scope, const struct put *put, struct choice *choice)
 {
         const struct restore_owner *restore = put->restore;
+        struct txn *txn = scope_txn(scope);
+        bool old_is_there;
+        enum result r;
 
+        if ((r = choose_each(scope, put, choice)) != R_OK) return r;
         if (restore->as.kind == OWNER_TEAM && choice->owner_count == 0)
                 return fault_set(txn_fault(txn), R_WRONG_STATE,
                                  "None of the team's OWNERs is a user of this store; restore one of them first.");
-        if (restore->on_conflict == RESTORE_FAIL && choice->keys_taken > 0 && !old_is_there)
+        if ((r = look_at_old_owner(txn, restore, &old_is_there)) != R_OK) return r;
+        if (old_is_there)
+                drop_keys(put, choice);
+        else if (restore->on_conflict == RESTORE_FAIL && choice->keys_taken > 0)
                 return fault_set(txn_fault(txn), R_EXISTS,
                                  "%" PRIu64 " of the user's keys are in the store already, under another user.",
                                  choice->keys_taken);
@@ -159,7 +175,6 @@ static void say_why(const struct restore_owner *restore, const struct dump_heade
 static enum result begin_new(struct txn *txn, struct put *put, const struct scope *scope)
 {
         struct choice *choice = arena_alloc(txn_arena(txn), sizeof *choice);
-        bool old_is_there;
         enum result r;
         size_t i;
 
@@ -168,9 +183,7 @@ static enum result begin_new(struct txn *txn, struct put *put, const struct scop
         if (r == R_EXISTS)
                 return fault_set(txn_fault(txn), R_WRONG_STATE,
                                  "This ID was deleted and is not free yet; try again in a while.");
-        if (r == R_OK) r = look_at_old_owner(txn, put->restore, &old_is_there);
-        if (r == R_OK) r = choose(scope, put, old_is_there, choice);
-        if (r == R_OK) r = check_choice(txn, put, old_is_there, choice);
+        if (r == R_OK) r = choose(scope, put, choice);
         if (r != R_OK) return r;
         put->is_new = put->next.counts.is_new = true;
         for (i = 0; put->restore->is_dry && i < put->identity->row_count; i++)
@@ -497,15 +510,12 @@ enum result put_identity(struct txn *txn, void *arg)
         struct put *put = arg;
         struct choice *choice = arena_alloc(txn_arena(txn), sizeof *choice);
         const struct scope *scope;
-        bool old_is_there;
         enum result r;
 
         if (choice == NULL) return R_NO_MEMORY;
         put->next = put->state;
         if ((r = open_owner(txn, put, &scope)) != R_OK) return r;
-        if ((r = look_at_old_owner(txn, put->restore, &old_is_there)) != R_OK) return r;
-        if ((r = choose(scope, put, old_is_there, choice)) != R_OK) return r;
-        if ((r = check_choice(txn, put, old_is_there, choice)) != R_OK) return r;
+        if ((r = choose(scope, put, choice)) != R_OK) return r;
         if ((r = put_rows(scope, put, choice)) != R_OK) return r;
         return put_profile(scope, put, choice);
 }

@@ -28,6 +28,7 @@ WORLD_METHOD(admin_delete_team, true);
 WORLD_METHOD(admin_revoke_key, true);
 WORLD_METHOD(job_cancel, true);
 WORLD_METHOD(admin_create_user, true);
+WORLD_METHOD(admin_set_member_role, true);
 WORLD_METHOD(team_invite_member, true);
 
 #define CANARY "canary-of-bob"
@@ -604,6 +605,31 @@ static void test_team(void **state)
         assert_fits_together();
         memory_free(&memory);
         memory_free(&of_ann);
+}
+
+/* A team under another id beside the old one, which has got another OWNER since: it is refused for what it is, and
+ * nobody hears of a look. */
+static void test_team_of_nobody(void **state)
+{
+        Allod__V1__SetMemberRoleRequest request = ALLOD__V1__SET_MEMBER_ROLE_REQUEST__INIT;
+        struct owner owner = team_of_ann();
+        char team[UUID_TEXT_LEN + 1];
+        struct memory memory;
+        uint64_t records;
+
+        (void)state;
+        memory = dump_of(owner);
+        uuid_format(owner.id, team);
+        request.team_id = team;
+        request.user_id = cleo.text;
+        request.role = ALLOD__V1__ROLE__ROLE_OWNER;
+        assert_int_equal(world_call(&world, &method_admin_set_member_role, &world.admin, &request), R_OK);
+        delete_user(&ann);
+        world_purge(&world);
+        records = count_records();
+        assert_int_equal(restore_as(&memory, owner, new_id(OWNER_TEAM), RESTORE_FAIL), R_WRONG_STATE);
+        assert_int_equal(count_records(), records);
+        memory_free(&memory);
 }
 
 /* A member who is in as many teams as one can be is left out, which is no failure and is not told as one. */
@@ -1188,6 +1214,7 @@ int main(void)
                 TEST(test_replaces_in_steps),
                 TEST(test_revoked_stays),
                 TEST(test_team),
+                TEST(test_team_of_nobody),
                 TEST(test_too_many_teams),
                 TEST(test_many_members),
                 TEST(test_dry),
