@@ -1,10 +1,13 @@
 /*
  * Bodies of stored records, as they would be were a checksum right and the bytes not ours. The first byte chooses the
- * kind; of an app, two more say how long it is, and a request to update it follows.
+ * kind; of an app, two more say how long it is, and a request to update it follows. What body_check finds nothing wrong
+ * with is sent out as JSON.
  */
 #include "allod/v1/job.pb-c.h"
 #include "engine/app_fields.h"
+#include "engine/body_check.h"
 #include "engine/document.h"
+#include "engine/json_scan.h"
 #include "engine/message.h"
 #include "engine/require.h"
 #include "rpc/rest_app.h"
@@ -24,7 +27,26 @@ static void *unpack(struct arena *arena, const ProtobufCMessageDescriptor *type,
         return message_unpack(arena, type, encoded, &message) == R_OK ? message : NULL;
 }
 
-static void write_app(struct arena *arena, const Allod__V1__App *app)
+static bool is_good(struct arena *arena, enum row_kind kind, struct bytes encoded)
+{
+        const char *fault;
+
+        return body_check(arena, kind, encoded, &fault) == R_OK && fault == NULL;
+}
+
+static void must_be_json(struct arena *arena, struct bytes text)
+{
+        struct json_scan scan;
+        enum json_event event;
+
+        json_scan_init(&scan, arena, text);
+        do {
+                event = json_scan_next(&scan);
+                REQUIRE(event != JSON_ERROR);
+        } while (event != JSON_END);
+}
+
+static struct bytes write_app(struct arena *arena, const Allod__V1__App *app)
 {
         struct json_write json;
         struct bytes text;
@@ -32,6 +54,7 @@ static void write_app(struct arena *arena, const Allod__V1__App *app)
         json_write_init(&json, arena, 0);
         rest_app_write(&json, app, true);
         REQUIRE(json_write_finish(&json, &text) == R_OK);
+        return text;
 }
 
 static void run_app(struct arena *arena, struct bytes encoded, struct bytes sent)
@@ -40,10 +63,12 @@ static void run_app(struct arena *arena, struct bytes encoded, struct bytes sent
         ProtobufCMessage *request;
         struct app_patch patch;
         struct fault fault;
+        struct bytes text;
         enum result r;
 
         if (app == NULL) return;
-        write_app(arena, app);
+        text = write_app(arena, app);
+        if (is_good(arena, ROW_APP, encoded)) must_be_json(arena, text);
         fault_clear(&fault);
         if (wire_unpack(arena, &allod__v1__update_app_request__descriptor, sent, &request, &fault) != WIRE_OK) return;
         if (((Allod__V1__UpdateAppRequest *)request)->app == NULL) return;
@@ -51,7 +76,7 @@ static void run_app(struct arena *arena, struct bytes encoded, struct bytes sent
         if (patch.has_tools && document_check(patch.workflow->tools, NULL, "tools", &fault) != R_OK) return;
         r = app_patch_apply(arena, &patch, app, &fault);
         REQUIRE(r == R_OK || r == R_CORRUPT || r == R_BAD_ARGUMENT);
-        if (r == R_OK) write_app(arena, app);
+        if (r == R_OK) (void)write_app(arena, app);
 }
 
 static void run_job(struct arena *arena, struct bytes encoded)
@@ -64,6 +89,9 @@ static void run_job(struct arena *arena, struct bytes encoded)
         json_write_init(&json, arena, 0);
         rest_job_write(&json, job);
         REQUIRE(json_write_finish(&json, &text) == R_OK);
+        if (is_good(arena, ROW_JOB, encoded) || is_good(arena, ROW_JOB_INPUT, encoded) ||
+            is_good(arena, ROW_JOB_RESULT, encoded))
+                must_be_json(arena, text);
 }
 
 /* What loads, stored and loaded again, is the same. */
