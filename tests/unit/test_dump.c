@@ -618,7 +618,7 @@ static void test_passphrase(void **state)
 static void test_forged_sealed(void **state)
 {
         struct memory memory = sealed();
-        struct frame_place frames[8];
+        struct frame_place frames[8] = {{0}};
         struct dump_frame frame;
         size_t i;
 
@@ -669,7 +669,7 @@ static void test_key_vectors(void **state)
 
 /* ---- Failures ---- */
 
-/* Linked in the place of OpenSSL's. */
+/* Linked in the place of OpenSSL's; the names are the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
 EVP_CIPHER *__real_EVP_CIPHER_fetch(OSSL_LIB_CTX *context, const char *name, const char *properties);
 EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *context, const char *name, const char *properties);
 int __real_EVP_KDF_derive(EVP_KDF_CTX *context, unsigned char *key, size_t len, const OSSL_PARAM params[]);
@@ -686,6 +686,8 @@ int __wrap_EVP_KDF_derive(EVP_KDF_CTX *context, unsigned char *key, size_t len, 
 {
         return derive_fails ? 0 : __real_EVP_KDF_derive(context, key, len, params);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* A cipher, or a key, that OpenSSL could not give once it gives the next time. Run first: a cipher that was fetched is
  * kept. */
