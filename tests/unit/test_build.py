@@ -75,11 +75,10 @@ def test_unit():
         assert "sed 's|/usr/local/bin/|$prefix/bin/|' tools/$$unit" in file.read()
 
 
-def commands_of(unit, place):
+def commands_of(unit, place, allod):
     """What ExecStart of a unit runs, in a place of the test's own."""
     with open(f"{ROOT}/tools/{unit}") as file:
         lines = [line[len("ExecStart="):] for line in file.read().splitlines() if line.startswith("ExecStart=")]
-    allod = os.path.abspath(os.environ.get("ALLOD", f"{ROOT}/build/allod"))
     for line in lines:
         for text, instead in (("/usr/local/bin/allod", allod), ("/var/lib/allod-dumps", f"{place}/dumps"), ("/var/lib/allod", f"{place}/store"),
                               ("$ALLOD_DUMP_OPTIONS", ""), ("${ALLOD_DUMP_DAYS}", "30"), ("$$", "$"), ("%%", "%")):
@@ -87,14 +86,15 @@ def commands_of(unit, place):
         yield shlex.split(line)
 
 
-def run_unit(unit, place):
+def run_unit(unit, place, allod):
     """As systemd does for a oneshot: one after another until one fails."""
-    return all(subprocess.run(command, cwd=f"{place}/dumps", capture_output=True, timeout=60).returncode == 0 for command in commands_of(unit, place))
+    return all(subprocess.run(command, cwd=f"{place}/dumps", capture_output=True, timeout=60).returncode == 0
+               for command in commands_of(unit, place, allod))
 
 
 def test_nightly_dump(tmp_path):
     """The nightly unit leaves a dump of today that verifies, and deletes those past their days only when it does."""
-    allod = os.environ.get("ALLOD", f"{ROOT}/build/allod")
+    allod = os.path.abspath(os.environ.get("ALLOD", f"{ROOT}/build/allod"))
     subprocess.run([allod, "init", "--data", tmp_path / "store", "--demo"], check=True, capture_output=True, timeout=60)
     dumps = tmp_path / "dumps"
     dumps.mkdir()
@@ -102,10 +102,15 @@ def test_nightly_dump(tmp_path):
         (dumps / name).write_text("x")
         os.utime(dumps / name, (time.time() - days * 86400,) * 2)
     (tmp_path / "store").rename(tmp_path / "away")
-    assert not run_unit("allod-dump.service", tmp_path)
-    assert (dumps / "old.dump").exists()
+    assert not run_unit("allod-dump.service", tmp_path, allod)
     (tmp_path / "away").rename(tmp_path / "store")
-    assert run_unit("allod-dump.service", tmp_path)
+    # The dump is made, and does not read back.
+    finds_wrong = tmp_path / "finds-wrong"
+    finds_wrong.write_text(f'#!/bin/sh\n[ "$1" = verify ] && exit 3\nexec {allod} "$@"\n')
+    finds_wrong.chmod(0o755)
+    assert not run_unit("allod-dump.service", tmp_path, str(finds_wrong))
+    assert sorted(os.listdir(dumps)) == ["new", "note", "old.dump", "young.dump"]
+    assert run_unit("allod-dump.service", tmp_path, allod)
     names = sorted(os.listdir(dumps))
     assert len(names) == 3 and re.fullmatch(r"\d{4}-\d\d-\d\d\.dump", names[0]) and names[1:] == ["note", "young.dump"]
     subprocess.run([allod, "verify", dumps / names[0]], check=True, capture_output=True, timeout=60)
@@ -128,13 +133,30 @@ CMOCKA = """[==========] Running {ran} test(s).
 """
 
 
+def run(tmp_path, text, status):
+    """What tests/run says of a program that prints the text."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {status}\n")
+    program.chmod(0o755)
+    return subprocess.run([f"{ROOT}/tests/run", str(program)], capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize("passed, skipped, failed", [(2, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)])
 def test_run_counts(tmp_path, passed, skipped, failed):
-    """A test that was skipped has neither passed nor failed; one that is in no line has failed."""
-    program = tmp_path / "program"
-    text = CMOCKA.format(ran=passed + skipped + failed, passed=passed, skipped=skipped)
-    program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {failed}\n")
-    program.chmod(0o755)
-    answer = subprocess.run([f"{ROOT}/tests/run", str(program)], capture_output=True, text=True, timeout=60)
+    """A test that was skipped has neither passed nor failed, and is told; one that is in no line has failed."""
+    answer = run(tmp_path, CMOCKA.format(ran=passed + skipped + failed, passed=passed, skipped=skipped), failed)
+    lines = answer.stdout.splitlines()
     assert answer.returncode == (1 if failed else 0)
-    assert answer.stdout.splitlines()[-1] == f"{passed} passed, {failed} failed"
+    assert lines[-1] == f"{passed} passed, {failed} failed"
+    assert (f"({passed} passed, {failed} failed, {skipped} skipped, " in lines[0]) == (skipped > 0)
+    assert [line for line in lines if line.startswith("skipped: ")] == [f"skipped: {skipped}"] * bool(skipped)
+    assert not skipped or lines[-2] == f"skipped: {skipped}"
+
+
+def test_run_figures(tmp_path):
+    """Of what a test that passes has printed its figures are shown, and nothing else."""
+    figures = ["1200 cuts survived: 700 with all of what was not synced", "3 kills of the server, 1 of them while it started",
+               "failures injected: 7 (a method)"]
+    text = "".join(f"{figure}\nnot of it: {figure}\n" for figure in figures)
+    assert run(tmp_path, text, 0).stdout.splitlines()[1:-1] == [f"    {figure}" for figure in figures]
+    assert "not of it" in run(tmp_path, text, 1).stdout
