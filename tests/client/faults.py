@@ -25,7 +25,8 @@ class Faults:
         """With `has_heap` allocations may fail too; a sanitizer has a heap of its own."""
         if harness.has_symbol(b"__tsan_init"):
             pytest.skip("ThreadSanitizer must see all system calls itself")
-        self.shim = "faults_heap.so" if has_heap else "faults.so"
+        self.shim = os.path.join(harness.BUILD, "tests", "lib", "faults_heap.so" if has_heap else "faults.so")
+        assert os.path.exists(self.shim), f"{self.shim} is not built"  # the loader would go on without it
         with open(path, "wb") as file:
             file.write(bytes(8 * len(FIELDS)))
         with open(path, "r+b") as file:
@@ -34,9 +35,8 @@ class Faults:
 
     def wrapper(self):
         """What to put before a command."""
-        shim = os.path.join(harness.BUILD, "tests", "lib", self.shim)
         sanitizer = os.environ.get("ASAN_OPTIONS", "")
-        return ["env", f"LD_PRELOAD={shim}", f"ALLOD_FAULTS={self.path}",
+        return ["env", f"LD_PRELOAD={self.shim}", f"ALLOD_FAULTS={self.path}",
                 f"ASAN_OPTIONS={sanitizer}:verify_asan_link_order=0"]
 
     def _set(self, field, value):

@@ -32,20 +32,24 @@ def test_round_trip(store, tmp_path):
     before = [server.post("/app", APP)["data"]["id"] for _ in range(APPS)]
     for app in before:
         server.post(f"/app/{app}/run_async", {"input": {"app": app}})
-    done, meanwhile = threading.Event(), []
+    first, done, meanwhile = threading.Event(), threading.Event(), []
 
     def write():
         while not done.is_set():
             meanwhile.append(server.post("/app", APP)["data"]["id"])
+            first.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    while not meanwhile:
-        pass
-    allod("dump", "--data", store, "-o", tmp_path / "dump")
-    written = len(meanwhile)
-    done.set()
-    writer.join(60)
+    try:
+        assert first.wait(60)
+        allod("dump", "--data", store, "-o", tmp_path / "dump")
+        written = len(meanwhile)
+        assert writer.is_alive()
+    finally:
+        done.set()
+        writer.join(60)
+    assert not writer.is_alive()
     after = server.post("/app", APP)["data"]["id"]
     paths = [f"/app/{app}" for app in before] + [f"/app/{app}/job" for app in before[::20]]
     said = {path: get(server, path) for path in paths}

@@ -92,9 +92,10 @@ def test_slow_and_interrupted(store):
         bound = time.monotonic() + 60
         while probe(store).returncode != 0:
             assert time.monotonic() < bound
-    slow = subprocess.Popen([ALLOD, "verify", "--data", store, "--rate", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    slow = slow_verify(store)
     server.stop()
-    slow.wait(60)
+    _, errors = slow.communicate(timeout=60)
+    assert slow.returncode == 1 and b"The server is shutting down" in errors, errors
     for wrong in ("0", "x", "-1", ""):
         allod("verify", "--data", store, "--rate", wrong, code=2)
     allod("verify", os.devnull, "--rate", "1", code=2)
