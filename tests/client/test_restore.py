@@ -1,11 +1,14 @@
 """allod restore --owner: one user or team out of a dump into a store that is served, and into its files."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
+import termios
 import threading
 import time
 
@@ -157,6 +160,28 @@ def test_pipe_and_part(world):
     assert b"there is no u:" in missing.stderr
     missing = tool("restore", "-", "--data", world.store, "--owner", new_user(), code=1, input=data)
     assert b"there is no u:" in missing.stderr
+    world.check()
+
+
+def test_late_pipe(world):
+    """A dump from a pipe that comes later than the server would wait for a head: it is read before the server is called."""
+    data = world.dump.read_bytes()
+    with harness.serving(world.store, "--head-timeout", "1s"):
+        child = subprocess.Popen([harness.ALLOD, "restore", "-", "--data", world.store, "--owner", f"u:{world.ann.id}", "--as", new_user()],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child.stdin.write(data[:1])
+        child.stdin.flush()
+        bound = time.monotonic() + harness.BOUND_SECONDS
+        while fcntl.ioctl(child.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
+            assert time.monotonic() < bound and child.poll() is None
+        # It reads. Whoever connects now and says nothing is sent away, and so was whoever did before.
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.settimeout(harness.BOUND_SECONDS)
+            silent.connect(f"{world.store}/admin.sock")
+            while silent.recv(1000):
+                pass
+        _, errors = child.communicate(data[1:], timeout=harness.BOUND_SECONDS)
+        assert child.returncode == 0, errors.decode()
     world.check()
 
 
