@@ -20,8 +20,12 @@ IDLE_SECONDS = 5
 CONNECTIONS_PER_ADDRESS = 64
 # From the first byte that is late to the end: one span to be seen, one to be judged, and a slow machine.
 PATIENCE_SECONDS = 30
+# What ends before the shortest time-out, whose clock is that of a loop and so a little early, was refused.
+TIMEOUT_SECONDS = 0.9 * min(HEAD_SECONDS, BODY_SECONDS, WRITE_SECONDS, IDLE_SECONDS)
 
 STREAM_WINDOW = 256 << 10  # the server's, for each stream
+STREAMS = 100  # of a connection, and the calls of methods without a key that may be open in all:
+KEYLESS_CALLS = 5000
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS_FRAME, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS = 1, 4
@@ -197,8 +201,8 @@ class Frames(Peer):
             self.next()
 
     def flood(self, data, rounds):
-        """Send it again and again, then read to the end. The code of the GOAWAY, None if there was none, and False if
-        the connection did not end."""
+        """Send it again and again, then read to the end. The code of the GOAWAY, None if there was none. A connection
+        that does not end fails."""
         self.socket.settimeout(0.5)
         for _ in range(rounds):
             if not self.try_send(data):
