@@ -118,7 +118,7 @@ static enum result step(void *context, size_t size)
         look->size += size;
         look->slice_size += size;
         if (look->slice_size >= SLICE_SIZE || now_ns() - look->slice_ns >= SLICE_NS) look->verify.wants_pause = true;
-        return R_OK;
+        return look->verify.wants_pause && task_is_stopped(&look->task) ? R_CANCELED : R_OK; /* recounts do not pause */
 }
 
 static void begin_slice(struct look *look)
