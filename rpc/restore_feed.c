@@ -16,6 +16,10 @@
 #define HOLD_SIZE   ((size_t)256 << 10)
 #define BUFFER_SIZE (HOLD_SIZE + H2_STREAM_WINDOW + FEED_REQUEST_MAX)
 
+/* The answer: thirteen numbers of eleven bytes at most. */
+#define ANSWER_SIZE      256
+#define ANSWER_ARENA_MAX ((size_t)32 << 10)
+
 /* allod.v1.RestoreResponse */
 enum {
         RESPONSE_CREATED = 1,
@@ -44,6 +48,8 @@ struct upload {
         /* the loop's */
         bool is_ended; /* the peer has sent all */
         struct buffer *filling;
+        struct message answer; /* has its memory from the start: who is restored is never told to be not */
+        struct arena answer_arena;
 
         /* the thread's while it is asked */
         struct buffer *writing; /* empty: there is no more */
@@ -100,6 +106,7 @@ static void free_upload(struct task *task)
 
         task_fini(task);
         spool_fini(&upload->spool);
+        arena_fini(&upload->answer_arena);
         free(upload);
         atomic_store(&is_restoring, false);
 }
@@ -119,25 +126,22 @@ static void go_on(struct upload *upload)
         }
 }
 
-static void send_counts(struct call *call, const struct restore_owner_counts *counts)
+static void send_counts(struct call *call, struct message *message, const struct restore_owner_counts *counts)
 {
-        struct message message;
-
-        feed_message(call, &message);
-        message_bool(&message, RESPONSE_CREATED, counts->is_new);
-        message_uint(&message, RESPONSE_APPS, counts->apps);
-        message_uint(&message, RESPONSE_APPS_REPLACED, counts->apps_replaced);
-        message_uint(&message, RESPONSE_APPS_KEPT, counts->apps_kept);
-        message_uint(&message, RESPONSE_JOBS, counts->jobs);
-        message_uint(&message, RESPONSE_KEYS, counts->keys);
-        message_uint(&message, RESPONSE_KEYS_DROPPED, counts->keys_dropped);
-        message_uint(&message, RESPONSE_MEMBERS, counts->members);
-        message_uint(&message, RESPONSE_MEMBERS_DROPPED, counts->members_dropped);
-        message_uint(&message, RESPONSE_INVITATIONS, counts->invitations);
-        message_uint(&message, RESPONSE_INVITATIONS_DROPPED, counts->invitations_dropped);
-        message_uint(&message, RESPONSE_CHANGES_DROPPED, counts->changes_dropped);
-        message_uint(&message, RESPONSE_OTHERS_DROPPED, counts->others_dropped);
-        feed_send(call, &message);
+        message_bool(message, RESPONSE_CREATED, counts->is_new);
+        message_uint(message, RESPONSE_APPS, counts->apps);
+        message_uint(message, RESPONSE_APPS_REPLACED, counts->apps_replaced);
+        message_uint(message, RESPONSE_APPS_KEPT, counts->apps_kept);
+        message_uint(message, RESPONSE_JOBS, counts->jobs);
+        message_uint(message, RESPONSE_KEYS, counts->keys);
+        message_uint(message, RESPONSE_KEYS_DROPPED, counts->keys_dropped);
+        message_uint(message, RESPONSE_MEMBERS, counts->members);
+        message_uint(message, RESPONSE_MEMBERS_DROPPED, counts->members_dropped);
+        message_uint(message, RESPONSE_INVITATIONS, counts->invitations);
+        message_uint(message, RESPONSE_INVITATIONS_DROPPED, counts->invitations_dropped);
+        message_uint(message, RESPONSE_CHANGES_DROPPED, counts->changes_dropped);
+        message_uint(message, RESPONSE_OTHERS_DROPPED, counts->others_dropped);
+        feed_send(call, message);
 }
 
 static void answered(struct task *task)
@@ -147,11 +151,11 @@ static void answered(struct task *task)
 
 static void ended(struct task *task, struct call *call, enum result r)
 {
-        const struct upload *upload = (struct upload *)task;
+        struct upload *upload = (struct upload *)task;
 
         state_of(call)->upload = NULL;
         state_of(call)->is_refused = true;
-        if (r == R_OK && feed_is_open(call)) send_counts(call, &upload->restore.counts);
+        if (r == R_OK && feed_is_open(call)) send_counts(call, &upload->answer, &upload->restore.counts);
         if (task->refusal == R_OK && upload->restore.fault.text[0] != '\0')
                 (void)fault_set(&call->fault, r, "%s", upload->restore.fault.text);
 }
@@ -194,7 +198,10 @@ static enum result make_upload(struct call *call, const struct restore_owner *re
         upload->restore.context = &upload->task;
         upload->restore.is_stopped = is_stopped;
         fault_clear(&upload->restore.fault);
-        if (task_start(&upload->task, call, &ops) != R_OK) {
+        arena_init(&upload->answer_arena, NULL, ANSWER_ARENA_MAX);
+        message_init(&upload->answer, &upload->answer_arena, ANSWER_SIZE);
+        if (upload->answer.has_failed || task_start(&upload->task, call, &ops) != R_OK) {
+                arena_fini(&upload->answer_arena);
                 free(upload);
                 return R_NO_MEMORY;
         }

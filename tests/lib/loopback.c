@@ -109,10 +109,18 @@ static void append_fields(struct asked *asked, const struct field *fields, size_
         }
 }
 
+static void keep_on_tape(struct tape *tape, struct bytes data)
+{
+        assert_true(data.len <= tape->size - tape->len);
+        if (data.len > 0) memcpy(tape->data + tape->len, data.data, data.len);
+        tape->len += data.len;
+}
+
 static void append_body(struct asked *asked, struct bytes data)
 {
         char *body = (char *)asked->body;
 
+        if (asked->loopback->tape != NULL) keep_on_tape(asked->loopback->tape, data);
         if (asked->loopback->is_deaf) return;
         append(&body, &asked->body_len, data.data, data.len);
         asked->body = (uint8_t *)body;

@@ -33,7 +33,14 @@ struct loopback {
         struct peer peer;
         int64_t now_ns;
         struct host_timer *timer; /* the one that was set last */
-        bool is_deaf; /* nothing of an answer is kept but its statuses, so that only our own code allocates */
+        bool is_deaf;      /* nothing of an answer is kept but its statuses, so that only our own code allocates; */
+        struct tape *tape; /* and its body here, if it is not NULL */
+};
+
+/* Bodies in memory of the test's. What does not fit fails the test. */
+struct tape {
+        uint8_t *data;
+        size_t size, len;
 };
 
 /* One exchange, as its carrier saw it. Texts are NUL-terminated. */
