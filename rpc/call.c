@@ -355,7 +355,8 @@ static void expired(struct host_timer *timer)
                 call_fail(call, R_DEADLINE);
 }
 
-/* Whoever has no key cannot be told from others: all of them have a part of the calls, and no more. */
+/* Whoever has no key cannot be told from others: all of them have a part of the calls and a share of the memory, and no
+ * more. */
 static enum result count_keyless(struct call *call)
 {
         struct call_pool *pool = &call->host->calls;
@@ -365,6 +366,7 @@ static enum result count_keyless(struct call *call)
                 return fault_set(&call->fault, R_EXHAUSTED, "Too many calls without a key are open; try again later.");
         pool->keyless_count++;
         call->is_keyless = true;
+        arena_set_share(&call->arena, &call->host->commons->keyless_share);
         return R_OK;
 }
 

@@ -42,6 +42,7 @@ enum result commons_new(const struct bounds *bounds, struct commons **out)
                                  commons->body_bytes_max % BODIES_MAX * (CALLS_HELD_MAX / BODIES_MAX);
         for (i = 0; i < CALL_SHARES_MAX; i++)
                 commons->shares[i].held_max = share_max(commons->held.held_max);
+        commons->keyless_share.held_max = share_max(commons->held.held_max);
         r = addresses_init(&commons->addresses, commons->connections_max,
                            connections_per_address(bounds, commons->connections_max), bounds->has_loopback);
         if (r != R_OK) {

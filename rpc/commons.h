@@ -1,7 +1,7 @@
 /*
  * What the loops of one server share, so that a bound on peers holds for the process: connections of each address,
- * guessed keys, bytes of bodies, memory of calls. Of that memory each key has a share: one key's holder cannot take
- * all.
+ * guessed keys, bytes of bodies, memory of calls. Of that memory each key has a share, and so have all who need none
+ * together: no one key's holder can take all, and nobody without.
  *
  * The shares are CALL_SHARES_MAX counters, and a key has the one that its digest says; two keys may meet in one, and
  * then share it.
@@ -44,6 +44,7 @@ struct commons {
         size_t body_bytes_max;
         struct arena_budget held; /* by calls, beyond their first chunks */
         struct arena_budget shares[CALL_SHARES_MAX];
+        struct arena_budget keyless_share; /* of all public calls that need no key */
 };
 
 /* R_NO_MEMORY, R_DEFECT: no random numbers. */

@@ -155,7 +155,8 @@
 
 /* What all calls of the process hold beyond 16 KiB each: 64 bodies of the largest in buffers that doubled their way
  * there, and half as much again for what becomes of them. Above it a call that needs more is told that memory is out,
- * while those of ordinary size go on. One key may hold an eighth of it, two calls of the largest kind. */
+ * while those of ordinary size go on. One key may hold an eighth of it, two calls of the largest kind; so may all calls
+ * without a key together. */
 #define CALLS_HELD_MAX  ((size_t)768 << 20)
 #define CALL_SHARE_PART 8
 #define CALL_SHARES_MAX 4096

@@ -409,6 +409,46 @@ static void test_slow_reader(void **state)
         loopback_close(&whole);
 }
 
+static void ask_in_vain(struct asked *asked, const reflection_request *request)
+{
+        size_t i;
+
+        begin_reflection(asked);
+        asked->room = 0;
+        for (i = 0; i < 20; i++)
+                ask(asked, request);
+}
+
+static void test_keyless_memory(void **state)
+{
+        /* What is kept for peers without a key has a bound of its own, and all of it goes back. The operator's is not
+         * counted there. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        struct arena_budget *share = &loopback.host.commons->keyless_share;
+        char name[] = "allod/v1/app.proto";
+        struct asked slow, more, admin;
+        size_t held;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME;
+        request.file_by_filename = name;
+        ask_in_vain(&slow, &request);
+        held = share->held;
+        assert_true(held > 0);
+        share->held_max = held;
+        ask_in_vain(&more, &request);
+        assert_int_equal(share->held, held);
+        loopback.peer.plane = PLANE_ADMIN;
+        ask_in_vain(&admin, &request);
+        assert_int_equal(share->held, held);
+        assert_true(loopback.host.commons->held.held >= 2 * held);
+        loopback_close(&admin);
+        loopback_close(&more);
+        loopback_close(&slow);
+        assert_int_equal(share->held, 0);
+}
+
 static void test_bounds(void **state)
 {
         /* A reader that never reads, messages without end, a message too large: each ends its stream. */
@@ -584,6 +624,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_extensions, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_reflection_off, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_slow_reader, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_keyless_memory, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_hold, set_up, tear_down),
