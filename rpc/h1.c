@@ -600,6 +600,12 @@ static bool put_answer(struct h1 *h1, struct output *output)
         return is_whole && put_some(output, &h1->body);
 }
 
+/* The rest of this body will never come. */
+static void look_for_cut(struct h1 *h1)
+{
+        if (h1->has_eof && h1->state == H1_BODY && h1->waiting.len == 0) give_up(h1);
+}
+
 static void h1_produce(struct carrier *carrier, struct output *output)
 {
         static const struct bytes proceed = BYTES("HTTP/1.1 100 Continue\r\n\r\n");
@@ -615,6 +621,7 @@ static void h1_produce(struct carrier *carrier, struct output *output)
                 end_exchange(h1);
                 take_waiting(h1);
         }
+        look_for_cut(h1);
         h1->is_inside = false;
 }
 
@@ -623,7 +630,7 @@ static void h1_end_input(struct carrier *carrier)
         struct h1 *h1 = h1_of(carrier);
 
         h1->has_eof = true;
-        if (h1->state == H1_BODY) give_up(h1);
+        look_for_cut(h1);
 }
 
 static bool h1_wants_read(const struct carrier *carrier)

@@ -557,6 +557,15 @@ static void test_end_of_input(void **state)
         assert_true(wire.carrier->ops->is_finished(wire.carrier));
         wire_fini(&wire);
         assert_events("head POST /echo authority=a body\nclosed\n");
+
+        wire_init(&wire); /* half a request that waited behind another */
+        say(&wire, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
+                   "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
+        wire.carrier->ops->end_input(wire.carrier);
+        exchange_respond(consumer.held, &response);
+        take(&wire);
+        assert_true(wire.carrier->ops->is_finished(wire.carrier));
+        wire_fini(&wire);
 }
 
 /* A reset gives no answer and ends the connection. */
