@@ -48,7 +48,7 @@ struct carrier_ops {
         /* End requests with which the peer is too slow while others go on; how many. To be called now and then. NULL:
          * there is never more than one. */
         size_t (*hurry)(struct carrier *carrier, const struct patience *patience);
-        /* Take no further requests, finish those under way. */
+        /* Finish the requests that are under way, and those that may be on their way to us; take no more. */
         void (*drain)(struct carrier *carrier);
         /* Ends what is under way, with call_on_closed. */
         void (*free)(struct carrier *carrier);

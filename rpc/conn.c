@@ -603,13 +603,17 @@ static void complain(struct conn *conn)
 
 static void run_out_of_patience(struct conn *conn)
 {
-        if (conn->state == CONN_OPEN && conn->pace.of == PACE_OF_NONE && conn->phase == CARRIER_IDLE &&
-            !conn->is_draining) {
-                conn_drain(conn); /* the polite way; a peer that does not answer is closed next time */
-                return;
+        bool is_idle = conn->state == CONN_OPEN && conn->pace.of == PACE_OF_NONE && conn->phase == CARRIER_IDLE;
+
+        if (is_idle && !conn->is_draining) {
+                conn_drain(conn); /* the polite way; a peer from whom nothing comes then is closed next time */
+        } else if (is_idle) {
+                conn_linger(conn);
+                update_events(conn);
+        } else {
+                if (conn->state == CONN_OPEN) complain(conn);
+                conn_close(conn);
         }
-        if (conn->state == CONN_OPEN) complain(conn);
-        conn_close(conn);
 }
 
 /* Streams of HTTP/2 whose peer is too slow; the connection may do well all the same. */

@@ -644,9 +644,8 @@ static bool h1_wants_read(const struct carrier *carrier)
 static bool h1_is_finished(const struct carrier *carrier)
 {
         const struct h1 *h1 = (const struct h1 *)carrier;
-        bool is_idle = h1->state == H1_HEAD && h1->waiting.len == 0;
 
-        return h1->state == H1_END || (is_idle && (h1->has_eof || (h1->is_draining && h1->head.len == 0)));
+        return h1->state == H1_END || (h1->state == H1_HEAD && h1->waiting.len == 0 && h1->has_eof);
 }
 
 static enum carrier_phase h1_phase(const struct carrier *carrier)

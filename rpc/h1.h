@@ -9,6 +9,9 @@
  *      HEAD ---> BODY ---> ANSWER ---> HEAD     kept alive
  *         \________________^     \---> END      Connection: close, an early answer, a bad message, drain
  *
+ * Drain lets an idle connection be: only its owner can tell whether a request is on its way. What comes is answered
+ * with Connection: close.
+ *
  * Expect: 100-continue is answered when the consumer has seen the head and not refused it. Upgrades are ignored.
  */
 #ifndef ALLOD_RPC_H1_H

@@ -126,8 +126,8 @@
 #define SEND_RATE  256    /* and of a stream of HTTP/2 whose window the peer keeps shut */
 #define LINGER_MS  2000   /* for the peer to read our last words after we close our side */
 #define DRAIN_MS   10000  /* for calls in flight when the server stops, unless it is told otherwise */
-/* When a connection is to end: for a request that is on its way already, and for the answer to our PING. Several round
- * trips over the longest path. */
+/* When an idle connection is to end: for a request that is on its way already, and for the answer to our PING. Several
+ * round trips over the longest path. */
 #define DRAIN_GRACE_MS 1000
 
 /* A connection is asked to end at this age, give or take so much that those of one moment do not come again in one

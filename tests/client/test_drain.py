@@ -94,6 +94,25 @@ def test_accept_queue(small):
     server.assert_ended_well()
 
 
+def test_kept_alive(small):
+    """A request on its way to a connection that is kept alive is answered, with `Connection: close`: it is sent when the
+    server has begun to drain. One that stays idle does not hold it up."""
+    request = b"GET /app HTTP/1.1\r\nHost: a\r\nx-api-key: " + small.alice.key.encode() + b"\r\n\r\n"
+    server = Server(small.data, "--drain-timeout", "1h")
+    with Raw(server) as raw, Raw(server) as idle:
+        for each in (raw, idle):
+            each.send(request)
+            assert each.answer().status == 200
+        server.child.send_signal(signal.SIGTERM)
+        server.wait_for(" draining ")
+        raw.send(request)
+        answer = raw.answer()
+        assert answer is not None and answer.status == 200
+        assert answer.headers["connection"] == "close"
+        assert raw.rest() == idle.rest() == b""
+        server.assert_ended_well()
+
+
 def upload(small, raw):
     """A request under way: all of it but its last byte, which the server has begun to read."""
     body = b'{"name": "late", "configuration": {"gpu_tier": "STANDARD"}, "workflow": {"model_url": "https://e.com/m"}}'

@@ -509,7 +509,7 @@ static void test_back_pressure(void **state)
         wire_fini(&wire);
 }
 
-/* Drain: what is under way is answered with Connection: close, an idle connection is done. */
+/* Drain: what is under way is answered with Connection: close, and so is what was on its way to an idle connection. */
 static void test_drain(void **state)
 {
         struct response response = {.status = 204};
@@ -518,6 +518,10 @@ static void test_drain(void **state)
         (void)state;
         wire_init(&wire);
         wire.carrier->ops->drain(wire.carrier);
+        assert_false(wire.carrier->ops->is_finished(wire.carrier));
+        say(&wire, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n");
+        take(&wire);
+        assert_non_null(strstr(wire.out, "connection: close\r\n"));
         assert_true(wire.carrier->ops->is_finished(wire.carrier));
         wire_fini(&wire);
 
