@@ -1,6 +1,7 @@
 #include "rpc/tls_context.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "rpc/limits.h"
 
@@ -77,10 +79,15 @@ static enum result read_open_file(FILE *file, const char *path, bool is_secret, 
 /* Into a BIO, which the caller frees; one that held a secret is erased by that. */
 static enum result read_file(const char *path, bool is_secret, BIO **out, char why[TLS_WHY_SIZE])
 {
-        FILE *file = fopen(path, "re");
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* else a pipe stops the server at a reload */
+        FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
         enum result r;
 
-        if (file == NULL) return explain(why, R_BAD_ARGUMENT, "Cannot open %s: %s.", path, strerror(errno));
+        if (file == NULL) {
+                r = explain(why, R_BAD_ARGUMENT, "Cannot open %s: %s.", path, strerror(errno));
+                if (fd >= 0) close(fd);
+                return r;
+        }
         *out = BIO_new(is_secret ? BIO_s_secmem() : BIO_s_mem());
         if (*out != NULL)
                 r = read_open_file(file, path, is_secret, *out, why);

@@ -356,7 +356,7 @@ def test_reload_under_load(tmp_path, house):
 
 
 def test_bad_reload(house):
-    """A pair that does not match, has expired, is open to all or is gone: the log says so, and the old one serves on."""
+    """A pair that does not match, has expired, is open to all, is gone or is no file: the log says so, and the old one serves on."""
     cert, key = house.authority.issue("kept")
     serial = house.authority.serial
     expired = house.authority.issue("expired", days=-1)
@@ -385,6 +385,12 @@ def test_bad_reload(house):
         attempt("Everybody")
         os.unlink(cert)
         attempt("Cannot open")
+        os.unlink(cert)
+        os.mkfifo(cert)  # whose opening waits for a writer
+        server.child.send_signal(signal.SIGHUP)
+        server.wait_for("error not-reloaded why=.*is not a file")
+        os.unlink(cert)
+        replace(cert, good[0])
         server.child.send_signal(signal.SIGHUP)
         server.wait_for(" reloaded ")
 
