@@ -46,18 +46,42 @@
  * That is a rule, not advice: equal rows give equal chunks, and so equal hashes.
  *
  * The content of an index frame: where the index frame before it starts (8 bytes; 0: it is the first), then for each
- * owner since that one 70 bytes:
+ * owner since that one 94 bytes:
  *
  *      75 3a 01 8f ..  00 00 00 00 00 00 00 b2  00 00 00 01  00 00 00 00 00 00 00 07  5d 12 .. (32 bytes)
  *      owner           its first chunk          chunks       records                  hash of the owner
+ *
+ *      00 00 00 00 00 00 00 2a  3f 80 .. (8 bytes)  91 04 .. (8 bytes)
+ *      revision                 history             keys: struct dump_state
  *
  * Hash of an owner: from zeros, for each of its chunks, h = SHA-256(h, SHA-256(content)). Root hash, in the trailer:
  * from zeros, for each owner, h = SHA-256(h, owner, hash of the owner). It says what the records are, whatever store,
  * time, machine or compression the dump is of: a store that was restored gives a dump with the same root hash.
  *
+ * An incremental dump has in its header the root hash and the time of the dump that it is based on. Of an owner
+ *
+ *      who has not changed      it has no chunk, and an index entry with zeros for chunk, chunks and records
+ *      who is new, or whose     it has all chunks, as above
+ *      log does not tell
+ *      who has changed          it has chunks with the flag 4: the records that have changed, all keys, the profile, and
+ *                               the names that are gone
+ *      who is gone              it has one such chunk with one record: the profile is gone; and an index entry with zeros
+ *                               for hash and state
+ *
+ * In its index are all owners, with the hash and the state that each has as a whole; so its root hash is that of a full
+ * dump of the same moment, and any dump can be the base of the next. What is gone is a record with the revision 0 and
+ * ff ff ff ff for the length of its body:
+ *
+ *      12      00 00 00 00 00 00 00 00  ff ff ff ff  41 01 90 .. 30
+ *      |       revision                 gone         name
+ *      name length
+ *
+ * With an app goes all that is under it. If the header says `partial`, owners who have no chunk are none of it.
+ *
  * What must hold besides: names are read back by key_read and are of primary kinds; they ascend; a record under an app
- * follows that app's; every owner has a profile; counts are right; nothing follows the end. Unknown versions, kinds and
- * flags are refused: a later program reads older dumps, not the other way round.
+ * follows that app's, and every owner has a profile, but for owners of whom only what has changed is there; counts are
+ * right; nothing follows the end. Unknown versions, kinds and flags are refused: a later program reads older dumps, not
+ * the other way round.
  */
 /* clang-format on */
 #ifndef ALLOD_ENGINE_DUMP_H
@@ -71,7 +95,7 @@
 #include "engine/result.h"
 #include "engine/sha256.h"
 
-#define DUMP_FORMAT_VERSION 2
+#define DUMP_FORMAT_VERSION 3
 
 #define DUMP_MAGIC_SIZE 8
 #define DUMP_HEAD_SIZE  72
@@ -90,7 +114,7 @@
 
 /* Owners of an index frame: 280 KiB, held in memory until it is written. */
 #define DUMP_INDEX_OWNERS     4096
-#define DUMP_INDEX_ENTRY_SIZE 70
+#define DUMP_INDEX_ENTRY_SIZE 94
 
 /* Of which store, and when. */
 struct dump_header {
@@ -99,11 +123,37 @@ struct dump_header {
         int64_t time_ms;
         bool is_demo;
         bool is_partial; /* not all owners were asked for */
+
+        /* of an incremental dump */
+        bool is_incremental;
+        uint8_t base_root_hash[SHA256_SIZE];
+        int64_t base_time_ms;
+};
+
+/* How far an owner's log of changes goes, which tells whether anything has changed. All zero: there is no log. */
+struct dump_state {
+        uint64_t revision; /* of the last change */
+        uint64_t history;  /* XXH3-64 of the last change's body, seeded with the number of the oldest that is kept */
+        uint64_t keys;     /* XXH3-64 of each key's body, seeded with that of the one before, or 0 */
+        uint64_t oldest;   /* that number; not in a dump */
+};
+
+/* One owner in an index frame. */
+struct dump_entry {
+        uint8_t owner[OWNER_PREFIX_SIZE];
+        uint64_t offset; /* 0: it is as in the base */
+        uint32_t chunk_count;
+        uint64_t record_count;
+        uint8_t hash[SHA256_SIZE]; /* of all that the owner has; zeros: it is gone */
+        struct dump_state state;
+        bool is_delta, is_gone; /* what its chunks were; not in a dump */
 };
 
 /* What is in a dump, counted on the way. */
 struct dump_counts {
         uint64_t owners, chunks, records;
+        uint64_t unchanged_owners; /* of the owners: they are as in the base */
+        uint64_t gone_owners, gone_records;
         uint64_t content_size;          /* before compression */
         uint64_t size;                  /* of the file */
         uint64_t kinds[ROW_KIND_COUNT]; /* records of each */
@@ -113,6 +163,7 @@ struct dump_record {
         struct row row;
         uint64_t revision;
         struct bytes body; /* borrowed */
+        bool is_gone; /* it is no more, and all that is under an app with the app, all of an owner with its profile */
 };
 
 /* ---- Dumping a store ---- */
@@ -123,16 +174,27 @@ struct dump_key;
 /* Takes all of `data` or fails: R_IO, or whatever the caller wants to hear back. */
 typedef enum result dump_write_fn(void *context, struct bytes data);
 
+/* The dump that an incremental one is based on: what its index says of each owner. */
+struct dump_base {
+        struct dump_header header;
+        uint8_t root_hash[SHA256_SIZE];
+        /* The next one, in the order of keys. R_ABSENT: that was the last. R_CORRUPT, R_IO, R_NO_MEMORY. */
+        enum result (*next)(void *context, struct dump_entry *out);
+        void *context;
+};
+
 struct dump_run {
         /* set by the caller */
         struct owner *owners;       /* only these, which are put in order; */
         size_t owner_count;         /* 0: all */
         const struct dump_key *key; /* NULL: it is not encrypted */
+        struct dump_base *base;     /* only what has changed since; NULL: all */
         dump_write_fn *write;
         void *context;
 
         /* what became of it */
         struct dump_counts counts;
+        uint64_t whole_owners; /* which the base has, but whose log does not tell what has changed since */
         uint8_t root_hash[SHA256_SIZE];
         struct owner owner; /* after R_CORRUPT, R_TOO_LARGE and R_ABSENT: whose row it is */
         struct row row;     /* after R_CORRUPT and R_TOO_LARGE: the last one that was read before it */
@@ -140,7 +202,8 @@ struct dump_run {
 
 /* A function for view_run; `arg` is a struct dump_run. It takes as long as the writing does, and holds its snapshot all
  * the while: on a thread of its own, never on a loop. R_ABSENT: there is no such owner. R_CORRUPT, R_NO_MEMORY, and
- * what the callback answers; then what was written is no dump. */
+ * what the callbacks answer; then what was written is no dump. R_WRONG_STATE: the base is no base for a dump of this
+ * store, and the fault says why. */
 enum result dump_store(struct txn *txn, void *arg) MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -110,7 +111,9 @@ enum result dump_frame_read(const uint8_t head[DUMP_HEAD_SIZE], struct dump_fram
                 .number = dump_read_number(head + HEAD_NUMBER, 8),
         };
 
-        if (!is_kind(head[HEAD_KIND]) || (frame.flags & ~(DUMP_FLAG_ZSTD | DUMP_FLAG_SEALED)) != 0) return R_CORRUPT;
+        if (!is_kind(head[HEAD_KIND]) || (frame.flags & ~(DUMP_FLAG_ZSTD | DUMP_FLAG_SEALED | DUMP_FLAG_DELTA)) != 0)
+                return R_CORRUPT;
+        if ((frame.flags & DUMP_FLAG_DELTA) && frame.kind != DUMP_CHUNK) return R_CORRUPT;
         if (dump_read_number(head + HEAD_ZERO, 2) != 0 || dump_read_number(head + HEAD_ZERO_TOO, 2) != 0)
                 return R_CORRUPT;
         if (!fits(&frame)) return R_CORRUPT;
@@ -140,6 +143,9 @@ void dump_entry_write(const struct dump_entry *entry, uint8_t out[DUMP_INDEX_ENT
         dump_write_number(entry->chunk_count, 4, out + 26);
         dump_write_number(entry->record_count, 8, out + 30);
         memcpy(out + 38, entry->hash, SHA256_SIZE);
+        dump_write_number(entry->state.revision, 8, out + 70);
+        dump_write_number(entry->state.history, 8, out + 78);
+        dump_write_number(entry->state.keys, 8, out + 86);
 }
 
 void dump_entry_read(const uint8_t data[DUMP_INDEX_ENTRY_SIZE], struct dump_entry *out)
@@ -149,6 +155,43 @@ void dump_entry_read(const uint8_t data[DUMP_INDEX_ENTRY_SIZE], struct dump_entr
         out->chunk_count = (uint32_t)dump_read_number(data + 26, 4);
         out->record_count = dump_read_number(data + 30, 8);
         memcpy(out->hash, data + 38, SHA256_SIZE);
+        out->state.revision = dump_read_number(data + 70, 8);
+        out->state.history = dump_read_number(data + 78, 8);
+        out->state.keys = dump_read_number(data + 86, 8);
+        out->state.oldest = 0;
+        out->is_delta = out->is_gone = false;
+}
+
+bool dump_entry_is_gone(const struct dump_entry *entry)
+{
+        static const uint8_t none[SHA256_SIZE];
+
+        return memcmp(entry->hash, none, sizeof none) == 0;
+}
+
+void dump_state_note(struct dump_state *state, const struct row *row, uint64_t revision, struct bytes body)
+{
+        if (row->kind == ROW_KEY) state->keys = XXH3_64bits_withSeed(body.data, body.len, state->keys);
+        if (row->kind != ROW_CHANGE) return;
+        if (state->oldest == 0) state->oldest = revision;
+        state->revision = revision;
+        state->history = XXH3_64bits_withSeed(body.data, body.len, state->oldest);
+}
+
+/* Key.c alone reads keys, so a name that every owner has is put behind it. */
+enum result dump_entry_owner(const struct dump_entry *entry, struct owner *out)
+{
+        uint8_t key[OWNER_PREFIX_SIZE + 1];
+        struct row row;
+
+        memcpy(key, entry->owner, OWNER_PREFIX_SIZE);
+        key[OWNER_PREFIX_SIZE] = 'P';
+        return key_read(bytes_of(key, sizeof key), out, &row);
+}
+
+bool dump_state_is_equal(const struct dump_state *a, const struct dump_state *b)
+{
+        return a->revision == b->revision && a->history == b->history && a->keys == b->keys;
 }
 
 enum result dump_hash_extend(uint8_t hash[SHA256_SIZE], struct bytes a, struct bytes b)

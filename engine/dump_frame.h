@@ -17,6 +17,10 @@ enum dump_frame_kind {
 
 #define DUMP_FLAG_ZSTD   1
 #define DUMP_FLAG_SEALED 2
+#define DUMP_FLAG_DELTA  4
+
+/* Instead of a body's length: the record is gone. */
+#define DUMP_GONE UINT32_MAX
 
 /* Of a head, before its hash. */
 #define DUMP_BOUND_SIZE (DUMP_HEAD_SIZE - SHA256_SIZE)
@@ -31,14 +35,16 @@ struct dump_frame {
         uint8_t hash[SHA256_SIZE];
 };
 
-/* One owner in an index frame. */
-struct dump_entry {
-        uint8_t owner[OWNER_PREFIX_SIZE];
-        uint64_t offset;
-        uint32_t chunk_count;
-        uint64_t record_count;
-        uint8_t hash[SHA256_SIZE];
-};
+/* Takes note of an owner's state while its records go by in order. Of no other change of a key than its last use is
+ * there a row in the log; that is why keys are noted apart. */
+void dump_state_note(struct dump_state *state, const struct row *row, uint64_t revision, struct bytes body);
+bool dump_state_is_equal(const struct dump_state *a, const struct dump_state *b);
+
+/* Whether an entry says that the owner is gone: one that is there has a hash. */
+bool dump_entry_is_gone(const struct dump_entry *entry);
+
+/* R_CORRUPT: it is none. */
+enum result dump_entry_owner(const struct dump_entry *entry, struct owner *out) MUST_USE;
 
 extern const uint8_t dump_magic[DUMP_MAGIC_SIZE];
 
@@ -61,6 +67,14 @@ enum result dump_frame_check(const struct dump_frame *frame, const uint8_t head[
 
 void dump_entry_write(const struct dump_entry *entry, uint8_t out[DUMP_INDEX_ENTRY_SIZE]);
 void dump_entry_read(const uint8_t data[DUMP_INDEX_ENTRY_SIZE], struct dump_entry *out);
+
+struct dump_reader;
+
+/* For dump_index.c: the frame that starts at `offset`, which is what the reader's callback gives next. From here on
+ * the reader can only be jumped with. As dump_reader_next; *content lives until the next call. */
+enum result dump_reader_jump(struct dump_reader *reader, uint64_t offset, enum dump_frame_kind kind,
+                             struct bytes *content) MUST_USE;
+#define DUMP_ANY_NUMBER UINT64_MAX
 
 /* hash = SHA-256(hash, a, b). R_NO_MEMORY. */
 enum result dump_hash_extend(uint8_t hash[SHA256_SIZE], struct bytes a, struct bytes b) MUST_USE;

@@ -48,8 +48,10 @@ struct dump_reader {
         bool is_damaged;
         bool owner_is_damaged, next_owner_is_damaged;
 
-        struct dump_entry entries[DUMP_INDEX_OWNERS];
+        bool takes_incremental, is_incremental;
+        struct dump_entry entries[DUMP_INDEX_OWNERS]; /* of owners with chunks */
         size_t entry_count;
+        uint8_t listed[OWNER_PREFIX_SIZE]; /* the last one in an index */
         uint64_t index_offset;
         uint8_t root_hash[SHA256_SIZE];
         struct dump_counts counts; /* size: of what was read */
@@ -205,7 +207,7 @@ static enum result take_frame(struct dump_reader *reader, struct bytes *content)
         if (r == R_CORRUPT) return found_in_frame(reader, "the bytes do not have the hash that they should");
         if (r != R_OK) return stop(reader, r);
         reader->number = frame->number + 1;
-        if (frame->number != expected)
+        if (frame->number != expected && expected != DUMP_ANY_NUMBER)
                 return found(reader, named_owner(reader, &owner),
                              "frame %" PRIu64 " is where frame %" PRIu64 " should be", frame->number, expected);
         r = open_payload(reader, content);
@@ -214,6 +216,19 @@ static enum result take_frame(struct dump_reader *reader, struct bytes *content)
         if (frame->kind != DUMP_CHUNK && !is_no_owner(frame->owner))
                 return found(reader, NULL, "a frame of no owner names one");
         return R_OK;
+}
+
+enum result dump_reader_jump(struct dump_reader *reader, uint64_t offset, enum dump_frame_kind kind,
+                             struct bytes *content)
+{
+        enum result r;
+
+        REQUIRE(reader->has_header && !reader->is_stopped);
+        reader->counts.size = offset;
+        reader->number = DUMP_ANY_NUMBER;
+        if ((r = take_frame(reader, content)) != R_OK) return r;
+        if (reader->frame.kind == kind) return R_OK;
+        return found(reader, NULL, "a frame is of another kind than it should be");
 }
 
 /* ---- The header ---- */
@@ -284,12 +299,22 @@ static enum result read_header(struct dump_reader *reader, struct bytes content,
                 return stop(reader, found(reader, NULL, "the header makes no sense"));
         if (header.format_version != DUMP_FORMAT_VERSION || header.schema_version != RECORD_SCHEMA_VERSION)
                 return unknown_version(reader, header.format_version, header.schema_version);
+        *out = (struct dump_header){0};
         memcpy(out->store_id.bytes, header.store_id.bytes, UUID_SIZE);
         out->restore_epoch = header.restore_epoch;
         out->time_ms = header.time_ms;
         out->is_demo = header.demo;
         out->is_partial = header.partial;
-        return R_OK;
+        out->is_incremental = header.base_root_hash.size > 0;
+        if (!out->is_incremental) return R_OK;
+        if (header.base_root_hash.size != SHA256_SIZE)
+                return stop(reader, found(reader, NULL, "the header makes no sense"));
+        memcpy(out->base_root_hash, header.base_root_hash.bytes, SHA256_SIZE);
+        out->base_time_ms = header.base_time_ms;
+        reader->is_incremental = true;
+        if (reader->takes_incremental) return R_OK;
+        (void)found(reader, NULL, "the dump is incremental: the one that it is based on must come before it");
+        return stop(reader, R_FORMAT);
 }
 
 enum result dump_reader_header(struct dump_reader *reader, struct dump_header *out)
@@ -320,18 +345,21 @@ enum result dump_reader_header(struct dump_reader *reader, struct dump_header *o
 /* ---- Chunks ---- */
 
 /* The record at the front of `rest`, within its bounds. */
-static bool split_record(struct bytes *rest, struct bytes *name, uint64_t *revision, struct bytes *body)
+static bool split_record(struct bytes *rest, struct bytes *name, struct dump_record *out)
 {
         size_t name_len, body_len;
 
         if (rest->len < DUMP_RECORD_HEAD_SIZE) return false;
         name_len = rest->data[0];
         body_len = (size_t)dump_read_number(rest->data + 9, 4);
+        out->is_gone = body_len == DUMP_GONE;
+        if (out->is_gone) body_len = 0;
         if (name_len > DUMP_NAME_MAX || body_len > DUMP_BODY_MAX) return false;
         if (rest->len - DUMP_RECORD_HEAD_SIZE < name_len + body_len) return false;
-        *revision = dump_read_number(rest->data + 1, 8);
+        out->revision = dump_read_number(rest->data + 1, 8);
+        if (out->is_gone && out->revision != 0) return false;
         *name = bytes_of(rest->data + DUMP_RECORD_HEAD_SIZE, name_len);
-        *body = bytes_of(name->data + name_len, body_len);
+        out->body = bytes_of(name->data + name_len, body_len);
         rest->data += DUMP_RECORD_HEAD_SIZE + name_len + body_len;
         rest->len -= DUMP_RECORD_HEAD_SIZE + name_len + body_len;
         return true;
@@ -354,11 +382,22 @@ static int compare(struct bytes a, struct bytes b)
         return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+/* One that is gone. What the log of changes has lost is lost with the owner's old state, so it is never said. */
+static enum result check_gone(struct dump_reader *reader, const struct row *row)
+{
+        if (!reader->entry->is_delta || row->kind == ROW_CHANGE)
+                return found(reader, &reader->owner, "a record is said to be gone where none can be");
+        if (row->kind == ROW_PROFILE) reader->entry->is_gone = true;
+        reader->counts.gone_records++;
+        return R_OK;
+}
+
 /* One record against those before it. */
-static enum result check_record(struct dump_reader *reader, struct bytes name)
+static enum result check_record(struct dump_reader *reader, struct bytes name, const struct dump_record *record)
 {
         struct row row;
 
+        if (reader->entry->is_gone) return found(reader, &reader->owner, "an owner who is gone has records");
         if (read_name(reader->owner, name, &row) != R_OK)
                 return found(reader, &reader->owner, "a record has a name that is none of ours");
         if (!row_kind_is_primary(row.kind))
@@ -368,15 +407,17 @@ static enum result check_record(struct dump_reader *reader, struct bytes name)
                 return found(reader, &reader->owner, "records repeat or are not in order");
         memcpy(reader->last.data, name.data, name.len);
         reader->last.len = name.len;
+        if (record->is_gone) return check_gone(reader, &row);
         if (row.kind == ROW_APP) {
                 reader->has_app = true;
                 reader->app = row.app;
-        } else if (row_kind_is_under_app(row.kind) && !reader->owner_is_damaged &&
+        } else if (row_kind_is_under_app(row.kind) && !reader->owner_is_damaged && !reader->entry->is_delta &&
                    !(reader->has_app && uuid_equal(row.app, reader->app))) {
                 return found(reader, &reader->owner, "a record is of an app that is not in the dump");
         }
         if (row.kind == ROW_PROFILE) reader->has_profile = true;
         reader->counts.kinds[row.kind]++;
+        dump_state_note(&reader->entry->state, &row, record->revision, record->body);
         reader->counts.records++;
         reader->entry->record_count++;
         return R_OK;
@@ -384,17 +425,18 @@ static enum result check_record(struct dump_reader *reader, struct bytes name)
 
 static enum result check_records(struct dump_reader *reader, struct bytes content)
 {
-        struct bytes rest = content, name, body;
-        uint64_t count = reader->counts.records;
-        uint64_t revision;
+        struct bytes rest = content, name;
+        struct dump_record record;
+        uint64_t count = 0;
         enum result r;
 
         do {
-                if (!split_record(&rest, &name, &revision, &body))
+                if (!split_record(&rest, &name, &record))
                         return found(reader, &reader->owner, "a record does not fit into its chunk");
-                if ((r = check_record(reader, name)) != R_OK) return r;
+                if ((r = check_record(reader, name, &record)) != R_OK) return r;
+                count++;
         } while (rest.len > 0);
-        if (content.len > DUMP_CHUNK_SIZE && reader->counts.records - count > 1)
+        if (content.len > DUMP_CHUNK_SIZE && count > 1)
                 return found(reader, &reader->owner, "a chunk is larger than chunks may be");
         return R_OK;
 }
@@ -402,12 +444,20 @@ static enum result check_records(struct dump_reader *reader, struct bytes conten
 /* All of the owner's chunks were there. */
 static enum result end_owner(struct dump_reader *reader)
 {
-        enum result r;
+        enum result r = R_OK;
 
         if (!reader->has_owner) return R_OK;
         reader->has_owner = false;
-        r = dump_hash_extend(reader->root_hash, bytes_of(reader->prefix, OWNER_PREFIX_SIZE),
-                             bytes_of(reader->entry->hash, SHA256_SIZE));
+        if (reader->entry->is_gone) {
+                reader->counts.owners--;
+                reader->counts.gone_owners++;
+                if (reader->entry->record_count > 0)
+                        return found(reader, &reader->owner, "an owner who is gone has records");
+        }
+        if (reader->entry->is_delta) return R_OK; /* what it is as a whole, the index says */
+        if (!reader->is_incremental)
+                r = dump_hash_extend(reader->root_hash, bytes_of(reader->prefix, OWNER_PREFIX_SIZE),
+                                     bytes_of(reader->entry->hash, SHA256_SIZE));
         if (r != R_OK) return stop(reader, r);
         if (!reader->has_profile && !reader->owner_is_damaged)
                 return found(reader, &reader->owner, "the owner has no profile");
@@ -417,6 +467,7 @@ static enum result end_owner(struct dump_reader *reader)
 static enum result begin_owner(struct dump_reader *reader)
 {
         const uint8_t *prefix = reader->frame.owner;
+        bool is_delta = (reader->frame.flags & DUMP_FLAG_DELTA) != 0;
         bool is_damaged = reader->next_owner_is_damaged;
         struct owner owner;
         enum result r;
@@ -424,7 +475,8 @@ static enum result begin_owner(struct dump_reader *reader)
         r = end_owner(reader);
         if (r != R_OK && (reader->is_stopped || !is_damaged)) return r;
         if (read_owner(prefix, &owner) != R_OK) return found(reader, NULL, "a chunk is of no owner");
-        if (reader->counts.owners > 0 && memcmp(prefix, reader->prefix, OWNER_PREFIX_SIZE) <= 0)
+        if (is_delta && !reader->is_incremental) return found(reader, &owner, "a chunk is of an incremental dump");
+        if (memcmp(prefix, reader->prefix, OWNER_PREFIX_SIZE) <= 0)
                 return found(reader, &reader->owner, "owners repeat or are not in order");
         if (reader->entry_count == DUMP_INDEX_OWNERS && is_damaged) reader->entry_count = 0; /* it may be the index */
         if (reader->entry_count == DUMP_INDEX_OWNERS)
@@ -437,7 +489,7 @@ static enum result begin_owner(struct dump_reader *reader)
         reader->owner_is_damaged = is_damaged;
         reader->next_owner_is_damaged = false;
         reader->entry = &reader->entries[reader->entry_count++];
-        *reader->entry = (struct dump_entry){.offset = reader->frame_offset};
+        *reader->entry = (struct dump_entry){.offset = reader->frame_offset, .is_delta = is_delta};
         memcpy(reader->entry->owner, prefix, OWNER_PREFIX_SIZE);
         reader->counts.owners++;
         return R_OK;
@@ -450,6 +502,8 @@ static enum result take_chunk(struct dump_reader *reader, struct bytes content, 
         enum result r;
 
         if (is_first && (r = begin_owner(reader)) != R_OK) return r;
+        if (reader->entry->is_delta != ((reader->frame.flags & DUMP_FLAG_DELTA) != 0))
+                return found(reader, &reader->owner, "a chunk is of an incremental dump, and another is not");
         reader->owner_is_damaged = reader->owner_is_damaged || reader->next_owner_is_damaged;
         reader->next_owner_is_damaged = false;
         if ((r = check_records(reader, content)) != R_OK) return r;
@@ -459,7 +513,8 @@ static enum result take_chunk(struct dump_reader *reader, struct bytes content, 
         reader->entry->chunk_count++;
         reader->counts.chunks++;
         reader->counts.content_size += content.len;
-        *out = (struct dump_chunk){reader->owner, is_first, reader->frame_offset, content, content};
+        *out = (struct dump_chunk){reader->owner,        is_first, reader->entry->is_delta,
+                                   reader->frame_offset, content,  content};
         return R_OK;
 }
 
@@ -468,38 +523,63 @@ bool dump_chunk_next(struct dump_chunk *chunk, struct dump_record *out)
         struct bytes name;
 
         if (chunk->rest.len == 0) return false;
-        REQUIRE(split_record(&chunk->rest, &name, &out->revision, &out->body));
+        REQUIRE(split_record(&chunk->rest, &name, out));
         REQUIRE(read_name(chunk->owner, name, &out->row) == R_OK);
         return true;
 }
 
 /* ---- The index and the trailer ---- */
 
-static bool entry_is_equal(const struct dump_entry *a, const struct dump_entry *b)
+/* What the index says of an owner who has chunks, against what those were. */
+static bool entry_fits(const struct dump_entry *entry, const struct dump_entry *read)
 {
-        return memcmp(a->owner, b->owner, OWNER_PREFIX_SIZE) == 0 && a->offset == b->offset &&
-               a->chunk_count == b->chunk_count && a->record_count == b->record_count &&
-               memcmp(a->hash, b->hash, SHA256_SIZE) == 0;
+        if (memcmp(entry->owner, read->owner, OWNER_PREFIX_SIZE) != 0 || entry->offset != read->offset ||
+            entry->chunk_count != read->chunk_count || entry->record_count != read->record_count)
+                return false;
+        if (read->is_gone) return dump_entry_is_gone(entry);
+        if (dump_entry_is_gone(entry)) return false;
+        return read->is_delta ||
+               (memcmp(entry->hash, read->hash, SHA256_SIZE) == 0 && dump_state_is_equal(&entry->state, &read->state));
+}
+
+static enum result check_entry(struct dump_reader *reader, const struct dump_entry *entry, size_t *used)
+{
+        bool is_unchanged = entry->chunk_count == 0;
+        struct owner owner;
+
+        if (read_owner(entry->owner, &owner) != R_OK || memcmp(entry->owner, reader->listed, OWNER_PREFIX_SIZE) <= 0)
+                return found(reader, NULL, "the index is of no owners, or not in order");
+        memcpy(reader->listed, entry->owner, OWNER_PREFIX_SIZE);
+        if (is_unchanged ? !reader->is_incremental || entry->offset != 0 || entry->record_count != 0 ||
+                                   dump_entry_is_gone(entry)
+                         : *used == reader->entry_count || !entry_fits(entry, &reader->entries[(*used)++]))
+                return found(reader, &owner, "the index says something else of this owner");
+        if (is_unchanged) reader->counts.owners++;
+        if (is_unchanged) reader->counts.unchanged_owners++;
+        if (!reader->is_incremental || dump_entry_is_gone(entry)) return R_OK;
+        return dump_hash_extend(reader->root_hash, bytes_of(entry->owner, OWNER_PREFIX_SIZE),
+                                bytes_of(entry->hash, SHA256_SIZE));
 }
 
 /* After damage the index has more to say than we have seen. */
 static enum result check_index(struct dump_reader *reader, struct bytes content)
 {
         struct dump_entry entry;
-        struct owner owner;
+        size_t used = 0;
+        enum result r;
         size_t i;
 
         if (reader->is_damaged) return R_OK;
-        if (reader->entry_count == 0 || content.len != 8 + reader->entry_count * DUMP_INDEX_ENTRY_SIZE)
-                return found(reader, NULL, "the index is of other owners than those before it");
+        if (content.len <= 8 || (content.len - 8) % DUMP_INDEX_ENTRY_SIZE != 0 ||
+            content.len > 8 + DUMP_INDEX_OWNERS * (size_t)DUMP_INDEX_ENTRY_SIZE)
+                return found(reader, NULL, "the index makes no sense");
         if (dump_read_number(content.data, 8) != reader->index_offset)
                 return found(reader, NULL, "the index does not name the one before it");
-        for (i = 0; i < reader->entry_count; i++) {
-                dump_entry_read(content.data + 8 + i * DUMP_INDEX_ENTRY_SIZE, &entry);
-                if (entry_is_equal(&entry, &reader->entries[i])) continue;
-                return found(reader, read_owner(reader->entries[i].owner, &owner) == R_OK ? &owner : NULL,
-                             "the index says something else of this owner");
+        for (i = 8; i < content.len; i += DUMP_INDEX_ENTRY_SIZE) {
+                dump_entry_read(content.data + i, &entry);
+                if ((r = check_entry(reader, &entry, &used)) != R_OK) return r == R_CORRUPT ? r : stop(reader, r);
         }
+        if (used < reader->entry_count) return found(reader, NULL, "the index is of other owners than those before it");
         return R_OK;
 }
 
@@ -520,7 +600,9 @@ static enum result check_trailer(struct dump_reader *reader, const store_v1_Dump
         if (reader->is_damaged) return R_OK;
         if (reader->entry_count > 0) return found(reader, NULL, "the index of the last owners is missing");
         if (trailer->owner_count != counts->owners || trailer->chunk_count != counts->chunks ||
-            trailer->record_count != counts->records || trailer->content_size != counts->content_size)
+            trailer->record_count != counts->records || trailer->content_size != counts->content_size ||
+            trailer->unchanged_owner_count != counts->unchanged_owners ||
+            trailer->gone_owner_count != counts->gone_owners || trailer->gone_record_count != counts->gone_records)
                 return found(reader, NULL, "the trailer counts other owners, chunks or records than there are");
         if (trailer->index_offset != reader->index_offset)
                 return found(reader, NULL, "the trailer does not name the last index");
@@ -566,6 +648,12 @@ enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_read
         return R_OK;
 }
 
+void dump_reader_take_incremental(struct dump_reader *reader)
+{
+        REQUIRE(!reader->has_first);
+        reader->takes_incremental = true;
+}
+
 void dump_reader_set_secret(struct dump_reader *reader, const struct dump_secret *secret)
 {
         REQUIRE(!reader->has_first);
@@ -577,7 +665,7 @@ enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
         struct bytes content = {0};
         enum result r;
 
-        REQUIRE(reader->has_header);
+        REQUIRE(reader->has_header && reader->number != DUMP_ANY_NUMBER);
         if (reader->is_over) return R_ABSENT;
         REQUIRE(!reader->is_stopped);
         for (;;) {

@@ -31,6 +31,7 @@ struct dump_fault {
 struct dump_chunk {
         struct owner owner;
         bool is_first; /* of its owner */
+        bool is_delta; /* only what has changed of the owner, and what is gone */
         uint64_t offset;
         struct bytes content;
         struct bytes rest; /* what dump_chunk_next has not given yet */
@@ -41,6 +42,9 @@ enum result dump_reader_open(dump_read_fn *read, void *context, struct dump_read
 /* The dump must be encrypted with it: who cannot make such a file must not have it read for one either. Before
  * dump_reader_header, which is the last to look at it. NULL: the dump is not encrypted. */
 void dump_reader_set_secret(struct dump_reader *reader, const struct dump_secret *secret);
+
+/* For who knows what to make of it: else an incremental dump is refused with R_FORMAT. Before dump_reader_header. */
+void dump_reader_take_incremental(struct dump_reader *reader);
 
 /* The header, read by the first call. As dump_reader_next; R_FORMAT: it is no dump, or of a version this program does
  * not know. R_UNAUTHENTICATED: it is encrypted, and the secret does not fit or there is none; or it is not, and there

@@ -10,7 +10,8 @@
 #include "engine/require.h"
 
 struct dump_writer {
-        dump_write_fn *write;
+        dump_write_fn *write; /* NULL: nothing is written */
+        dump_chunk_fn *chunk_cb;
         void *context;
         enum result failure;
 
@@ -27,9 +28,11 @@ struct dump_writer {
         struct dump_buffer sealed;
 
         bool has_owner;
-        struct key owner;         /* its prefix */
+        struct key owner; /* its prefix */
+        bool is_delta;
         struct key last;          /* the key of its last record; len 0: none yet */
         struct dump_entry *entry; /* its own, in entries */
+        struct dump_entry whole;  /* of a delta's owner: what it is as a whole */
 
         struct dump_entry entries[DUMP_INDEX_OWNERS];
         size_t entry_count;
@@ -47,7 +50,7 @@ static enum result put(struct dump_writer *writer, struct bytes data)
 {
         enum result r;
 
-        if (data.len == 0) return R_OK;
+        if (data.len == 0 || writer->write == NULL) return R_OK;
         if ((r = writer->write(writer->context, data)) != R_OK) return r;
         writer->counts.size += data.len;
         return R_OK;
@@ -83,14 +86,16 @@ static enum result put_frame(struct dump_writer *writer, enum dump_frame_kind ki
         size_t len;
         enum result r;
 
+        if (writer->write == NULL) return R_OK;
         if ((r = dump_buffer_reserve(&writer->payload, content.len, 0)) != R_OK) return r;
         if ((r = dump_compress(&writer->codec, content, writer->payload.data, &len)) != R_OK) return r;
         if (len > 0) {
-                frame.flags = DUMP_FLAG_ZSTD;
+                frame.flags |= DUMP_FLAG_ZSTD;
                 payload = bytes_of(writer->payload.data, len);
         }
         frame.payload_len = (uint32_t)payload.len;
         if (kind == DUMP_CHUNK) memcpy(frame.owner, writer->owner.data, OWNER_PREFIX_SIZE);
+        if (kind == DUMP_CHUNK && writer->is_delta) frame.flags |= DUMP_FLAG_DELTA;
         if (writer->cipher != NULL && kind != DUMP_KEY && (r = seal(writer, &frame, &payload)) != R_OK) return r;
         r = dump_frame_seal(&frame, writer->number == 0 ? NULL : writer->dump_hash, payload, head);
         if (r != R_OK) return r;
@@ -107,6 +112,7 @@ static enum result end_chunk(struct dump_writer *writer)
         enum result r;
 
         if (content.len == 0) return R_OK;
+        if (writer->chunk_cb != NULL && (r = writer->chunk_cb(writer->context, content)) != R_OK) return r;
         if ((r = sha256_of(&content, 1, hash)) != R_OK) return r;
         r = dump_hash_extend(writer->entry->hash, bytes_of(hash, sizeof hash), (struct bytes){0});
         if (r != R_OK) return r;
@@ -120,13 +126,18 @@ static enum result end_chunk(struct dump_writer *writer)
 
 static enum result end_owner(struct dump_writer *writer)
 {
-        const struct dump_entry *entry = writer->entry;
+        struct dump_entry *entry = writer->entry;
         enum result r;
 
         if (!writer->has_owner) return R_OK;
         if ((r = end_chunk(writer)) != R_OK) return r;
         REQUIRE(entry->chunk_count > 0);
         writer->has_owner = false;
+        if (writer->is_delta) {
+                memcpy(entry->hash, writer->whole.hash, SHA256_SIZE);
+                entry->state = writer->whole.state;
+        }
+        if (dump_entry_is_gone(entry)) return R_OK;
         return dump_hash_extend(writer->root_hash, bytes_of(entry->owner, OWNER_PREFIX_SIZE),
                                 bytes_of(entry->hash, SHA256_SIZE));
 }
@@ -160,6 +171,9 @@ static enum result put_trailer(struct dump_writer *writer)
                 .content_size = writer->counts.content_size,
                 .index_offset = writer->index_offset,
                 .root_hash = {.size = SHA256_SIZE},
+                .unchanged_owner_count = writer->counts.unchanged_owners,
+                .gone_owner_count = writer->counts.gone_owners,
+                .gone_record_count = writer->counts.gone_records,
         };
         uint8_t body[store_v1_DumpTrailer_size];
         pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof body);
@@ -188,6 +202,11 @@ static enum result put_header(struct dump_writer *writer, const struct dump_head
         pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof body);
 
         memcpy(content.store_id.bytes, header->store_id.bytes, UUID_SIZE);
+        if (header->is_incremental) {
+                content.base_root_hash.size = SHA256_SIZE;
+                memcpy(content.base_root_hash.bytes, header->base_root_hash, SHA256_SIZE);
+                content.base_time_ms = header->base_time_ms;
+        }
         REQUIRE(pb_encode(&stream, store_v1_DumpHeader_fields, &content));
         return put_frame(writer, DUMP_HEADER, bytes_of(body, stream.bytes_written));
 }
@@ -241,7 +260,19 @@ enum result dump_writer_open_sealed(const struct dump_header *header, const stru
         return R_OK;
 }
 
-enum result dump_writer_owner(struct dump_writer *writer, struct owner owner)
+enum result dump_writer_open_nowhere(dump_chunk_fn *chunk_cb, void *context, struct dump_writer **out)
+{
+        struct dump_writer *writer = calloc(1, sizeof *writer);
+
+        if (writer == NULL) return R_NO_MEMORY;
+        writer->chunk_cb = chunk_cb;
+        writer->context = context;
+        *out = writer;
+        return R_OK;
+}
+
+/* The next owner's place in the index. */
+static enum result next_entry(struct dump_writer *writer, struct owner owner)
 {
         struct key prefix;
         enum result r;
@@ -250,15 +281,78 @@ enum result dump_writer_owner(struct dump_writer *writer, struct owner owner)
         if (writer->failure != R_OK) return writer->failure;
         if ((r = end_owner(writer)) != R_OK) return fail(writer, r);
         key_owner(owner, &prefix);
-        REQUIRE(writer->counts.owners == 0 || memcmp(writer->owner.data, prefix.data, OWNER_PREFIX_SIZE) < 0);
+        REQUIRE(writer->owner.len == 0 || memcmp(writer->owner.data, prefix.data, OWNER_PREFIX_SIZE) < 0);
         if (writer->entry_count == DUMP_INDEX_OWNERS && (r = put_index(writer)) != R_OK) return fail(writer, r);
-        writer->has_owner = true;
         writer->owner = prefix;
-        writer->last.len = 0;
         writer->entry = &writer->entries[writer->entry_count++];
-        *writer->entry = (struct dump_entry){.offset = writer->counts.size};
+        *writer->entry = (struct dump_entry){0};
         memcpy(writer->entry->owner, prefix.data, OWNER_PREFIX_SIZE);
+        return R_OK;
+}
+
+static enum result begin_owner(struct dump_writer *writer, struct owner owner, bool is_delta)
+{
+        enum result r;
+
+        if ((r = next_entry(writer, owner)) != R_OK) return r;
+        writer->has_owner = true;
+        writer->is_delta = is_delta;
+        writer->last.len = 0;
+        writer->entry->offset = writer->counts.size;
+        writer->whole = (struct dump_entry){0};
         writer->counts.owners++;
+        return R_OK;
+}
+
+enum result dump_writer_owner(struct dump_writer *writer, struct owner owner)
+{
+        return begin_owner(writer, owner, false);
+}
+
+enum result dump_writer_delta(struct dump_writer *writer, struct owner owner)
+{
+        return begin_owner(writer, owner, true);
+}
+
+void dump_writer_whole(struct dump_writer *writer, const struct dump_entry *whole)
+{
+        REQUIRE(writer->has_owner && writer->is_delta && !dump_entry_is_gone(whole));
+        writer->whole = *whole;
+}
+
+enum result dump_writer_unchanged(struct dump_writer *writer, struct owner owner, const struct dump_entry *base)
+{
+        struct dump_entry *entry;
+        enum result r;
+
+        REQUIRE(!dump_entry_is_gone(base));
+        if ((r = next_entry(writer, owner)) != R_OK) return r;
+        entry = writer->entry;
+        memcpy(entry->hash, base->hash, SHA256_SIZE);
+        entry->state = base->state;
+        writer->counts.owners++;
+        writer->counts.unchanged_owners++;
+        return fail(writer, dump_hash_extend(writer->root_hash, bytes_of(entry->owner, OWNER_PREFIX_SIZE),
+                                             bytes_of(entry->hash, SHA256_SIZE)));
+}
+
+enum result dump_writer_gone_owner(struct dump_writer *writer, struct owner owner)
+{
+        enum result r;
+
+        if ((r = begin_owner(writer, owner, true)) != R_OK) return r;
+        writer->counts.owners--;
+        writer->counts.gone_owners++;
+        return dump_writer_gone(writer, &(struct row){.kind = ROW_PROFILE});
+}
+
+enum result dump_writer_end(struct dump_writer *writer, struct dump_entry *out)
+{
+        enum result r;
+
+        if (writer->failure != R_OK) return writer->failure;
+        if ((r = end_owner(writer)) != R_OK) return fail(writer, r);
+        *out = *writer->entry;
         return R_OK;
 }
 
@@ -270,28 +364,30 @@ static bool is_after(const struct key *key, const struct key *last)
         return order > 0 || (order == 0 && key->len > last->len);
 }
 
+/* `record` NULL: it is gone. */
 static enum result add(struct dump_writer *writer, const struct key *key, const struct record *record)
 {
+        const struct bytes body = record == NULL ? (struct bytes){0} : record->body;
         size_t name_len = key->len - OWNER_PREFIX_SIZE;
-        size_t size = DUMP_RECORD_HEAD_SIZE + name_len + record->body.len;
+        size_t size = DUMP_RECORD_HEAD_SIZE + name_len + body.len;
         uint8_t *at;
         enum result r;
 
-        if (record->body.len > DUMP_BODY_MAX) return R_TOO_LARGE;
+        if (body.len > DUMP_BODY_MAX) return R_TOO_LARGE;
         if (writer->content_len + size > DUMP_CHUNK_SIZE && (r = end_chunk(writer)) != R_OK) return r;
         r = dump_buffer_reserve(&writer->content, writer->content_len + size, writer->content_len);
         if (r != R_OK) return r;
         at = writer->content.data + writer->content_len;
         at[0] = (uint8_t)name_len;
-        dump_write_number(record->revision, 8, at + 1);
-        dump_write_number(record->body.len, 4, at + 9);
+        dump_write_number(record == NULL ? 0 : record->revision, 8, at + 1);
+        dump_write_number(record == NULL ? DUMP_GONE : body.len, 4, at + 9);
         memcpy(at + DUMP_RECORD_HEAD_SIZE, key->data + OWNER_PREFIX_SIZE, name_len);
-        if (record->body.len > 0) memcpy(at + DUMP_RECORD_HEAD_SIZE + name_len, record->body.data, record->body.len);
+        if (body.len > 0) memcpy(at + DUMP_RECORD_HEAD_SIZE + name_len, body.data, body.len);
         writer->content_len += size;
         return R_OK;
 }
 
-enum result dump_writer_record(struct dump_writer *writer, const struct row *row, const struct record *record)
+static enum result add_next(struct dump_writer *writer, const struct row *row, const struct record *record)
 {
         struct key key = writer->owner;
         enum result r;
@@ -302,9 +398,28 @@ enum result dump_writer_record(struct dump_writer *writer, const struct row *row
         REQUIRE(is_after(&key, &writer->last));
         if ((r = add(writer, &key, record)) != R_OK) return fail(writer, r);
         writer->last = key;
+        return R_OK;
+}
+
+enum result dump_writer_record(struct dump_writer *writer, const struct row *row, const struct record *record)
+{
+        enum result r;
+
+        if ((r = add_next(writer, row, record)) != R_OK) return r;
+        dump_state_note(&writer->entry->state, row, record->revision, record->body);
         writer->entry->record_count++;
         writer->counts.records++;
         writer->counts.kinds[row->kind]++;
+        return R_OK;
+}
+
+enum result dump_writer_gone(struct dump_writer *writer, const struct row *row)
+{
+        enum result r;
+
+        REQUIRE(writer->is_delta && row->kind != ROW_CHANGE);
+        if ((r = add_next(writer, row, NULL)) != R_OK) return r;
+        writer->counts.gone_records++;
         return R_OK;
 }
 

@@ -20,8 +20,27 @@ enum result dump_writer_open(const struct dump_header *header, dump_write_fn *wr
 enum result dump_writer_open_sealed(const struct dump_header *header, const struct dump_key *key, dump_write_fn *write,
                                     void *context, struct dump_writer **out) MUST_USE;
 
+/* One that writes nothing but finds the hashes, and gives each chunk to the callback, if it is not NULL. R_NO_MEMORY.
+ */
+typedef enum result dump_chunk_fn(void *context, struct bytes content);
+enum result dump_writer_open_nowhere(dump_chunk_fn *chunk_cb, void *context, struct dump_writer **out) MUST_USE;
+
 /* All that follows is the next owner's, who has a record at least. */
 enum result dump_writer_owner(struct dump_writer *writer, struct owner owner) MUST_USE;
+
+/* In an incremental dump: the owner's records that have changed, and those that are gone; and before the next owner,
+ * what the owner is as a whole. */
+enum result dump_writer_delta(struct dump_writer *writer, struct owner owner) MUST_USE;
+enum result dump_writer_gone(struct dump_writer *writer, const struct row *row) MUST_USE;
+void dump_writer_whole(struct dump_writer *writer, const struct dump_entry *whole);
+
+/* In an incremental dump: the next owner is as in the base, or is no more. */
+enum result dump_writer_unchanged(struct dump_writer *writer, struct owner owner,
+                                  const struct dump_entry *base) MUST_USE;
+enum result dump_writer_gone_owner(struct dump_writer *writer, struct owner owner) MUST_USE;
+
+/* Ends the owner; what it is. */
+enum result dump_writer_end(struct dump_writer *writer, struct dump_entry *out) MUST_USE;
 
 /* The owner's next record, of a primary kind. R_TOO_LARGE: its body is over DUMP_BODY_MAX. */
 enum result dump_writer_record(struct dump_writer *writer, const struct row *row, const struct record *record) MUST_USE;

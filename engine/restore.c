@@ -166,15 +166,16 @@ static enum result flush(struct restore *restore, struct store *store, struct ba
 
 /* ---- The dump ---- */
 
-static enum result explain_read(struct restore *restore, const struct dump_reader *reader, enum result r)
+static enum result explain_read(struct restore *restore, const struct dump_chain *chain, enum result r)
 {
+        const struct dump_fault *fault = dump_chain_fault(chain, &restore->fault_layer);
         char text[DUMP_FAULT_LINE_SIZE];
 
-        if (r == R_CORRUPT || r == R_FORMAT) {
-                dump_fault_line(dump_reader_fault(reader), text);
+        if (r == R_CORRUPT) {
+                dump_fault_line(fault, text);
                 return fail(restore, r, "the dump is damaged: %s", text);
         }
-        if (r == R_UNAUTHENTICATED) return fail(restore, r, "%s", dump_reader_fault(reader)->text);
+        if (r == R_FORMAT || r == R_UNAUTHENTICATED || r == R_WRONG_STATE) return fail(restore, r, "%s", fault->text);
         return fail(restore, r, "cannot read the dump: %s", result_text(r));
 }
 
@@ -192,26 +193,48 @@ static enum result keep_chunk(struct restore *restore, struct batch *batch, cons
         return R_OK;
 }
 
-/* All chunks, into the store; `store` NULL: nowhere. */
-static enum result take_chunks(struct restore *restore, struct dump_reader *reader, struct store *store,
-                               struct batch *batch)
+/* Where chunks go. */
+struct filling {
+        struct restore *restore;
+        struct store *store; /* NULL: nowhere */
+        struct batch *batch;
+};
+
+static uint64_t count_records(struct dump_chunk chunk)
 {
-        uint64_t record_count = 0;
-        struct dump_chunk chunk;
+        struct dump_record record;
+        uint64_t count = 0;
+
+        while (dump_chunk_next(&chunk, &record))
+                count++;
+        return count;
+}
+
+static enum result take_chunk(void *context, const struct dump_chunk *chunk)
+{
+        struct filling *filling = context;
+        struct batch *batch = filling->batch;
         enum result r;
 
-        while ((r = dump_reader_next(reader, &chunk)) == R_OK) {
-                if (store == NULL) continue;
-                if ((r = keep_chunk(restore, batch, &chunk)) != R_OK) return r;
-                if (batch->content_len < BATCH_SIZE && batch->chunk_count < BATCH_CHUNKS &&
-                    dump_reader_counts(reader)->records - record_count < BATCH_RECORDS)
-                        continue;
-                if ((r = flush(restore, store, batch)) != R_OK) return r;
-                record_count = dump_reader_counts(reader)->records;
-        }
-        if (r != R_ABSENT) return explain_read(restore, reader, r);
-        restore->counts = *dump_reader_counts(reader);
-        memcpy(restore->root_hash, dump_reader_root_hash(reader), SHA256_SIZE);
+        if (filling->store == NULL) return R_OK;
+        if ((r = keep_chunk(filling->restore, batch, chunk)) != R_OK) return r;
+        batch->record_count += count_records(*chunk);
+        if (batch->content_len < BATCH_SIZE && batch->chunk_count < BATCH_CHUNKS && batch->record_count < BATCH_RECORDS)
+                return R_OK;
+        return flush(filling->restore, filling->store, batch);
+}
+
+/* All chunks, into the store; `store` NULL: nowhere. */
+static enum result take_chunks(struct restore *restore, struct dump_chain *chain, struct store *store,
+                               struct batch *batch)
+{
+        struct filling filling = {restore, store, batch};
+        enum result r = dump_chain_run(chain, take_chunk, &filling);
+
+        if (r != R_OK && restore->why[0] != '\0') return r; /* the store's, and said */
+        if (r != R_OK) return explain_read(restore, chain, r);
+        restore->counts = *dump_chain_counts(chain);
+        memcpy(restore->root_hash, dump_chain_root_hash(chain), SHA256_SIZE);
         return store == NULL ? R_OK : flush(restore, store, batch);
 }
 
@@ -357,13 +380,13 @@ static enum result keep_revoked(struct restore *restore, struct store *store)
 
 /* ---- All of it ---- */
 
-static enum result fill(struct restore *restore, struct dump_reader *reader, struct store *store)
+static enum result fill(struct restore *restore, struct dump_chain *chain, struct store *store)
 {
         struct batch *batch = calloc(1, sizeof *batch);
         enum result r;
 
         if (batch == NULL) return fail(restore, R_NO_MEMORY, "out of memory");
-        r = take_chunks(restore, reader, store, batch);
+        r = take_chunks(restore, chain, store, batch);
         free(batch->content.data);
         free(batch);
         if (r == R_OK && store != NULL) r = prove(restore, store);
@@ -371,7 +394,7 @@ static enum result fill(struct restore *restore, struct dump_reader *reader, str
         return r;
 }
 
-static enum result build(struct restore *restore, struct dump_reader *reader)
+static enum result build(struct restore *restore, struct dump_chain *chain)
 {
         const struct store_seed seed = {
                 .id = restore->header.store_id,
@@ -383,7 +406,7 @@ static enum result build(struct restore *restore, struct dump_reader *reader)
         enum result r;
 
         if ((r = store_build_begin(&restore->options, &seed, &build, restore->why)) != R_OK) return r;
-        r = fill(restore, reader, store_build_store(build));
+        r = fill(restore, chain, store_build_store(build));
         if (r == R_OK) return store_build_finish(build, restore->why);
         store_build_abandon(build);
         return r;
@@ -403,19 +426,23 @@ static enum result try_place(struct restore *restore)
 
 enum result restore_run(struct restore *restore)
 {
-        struct dump_reader *reader;
+        const struct dump_layer single = {.read = restore->read, .context = restore->context};
+        bool is_chain = restore->layer_count > 0;
+        struct dump_chain *chain;
         enum result r;
 
-        r = dump_reader_open(restore->read, restore->context, &reader);
+        restore->why[0] = '\0';
+        restore->fault_layer = restore->layer_count;
+        r = dump_chain_open(is_chain ? restore->layers : &single, is_chain ? restore->layer_count : 1, restore->secret,
+                            &chain);
         if (r != R_OK) return fail(restore, r, "out of memory");
-        dump_reader_set_secret(reader, restore->secret);
-        r = dump_reader_header(reader, &restore->header);
+        r = dump_chain_header(chain, &restore->header);
         if (r != R_OK)
-                r = explain_read(restore, reader, r);
+                r = explain_read(restore, chain, r);
         else if (!restore->is_dry)
-                r = build(restore, reader);
+                r = build(restore, chain);
         else if ((r = try_place(restore)) == R_OK)
-                r = fill(restore, reader, NULL);
-        dump_reader_close(reader);
+                r = fill(restore, chain, NULL);
+        dump_chain_close(chain);
         return r;
 }

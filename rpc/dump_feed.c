@@ -12,6 +12,7 @@
 #include "engine/dump_key.h"
 #include "engine/owner.h"
 #include "engine/require.h"
+#include "rpc/dump_base.h"
 #include "rpc/feed_task.h"
 #include "rpc/spool.h"
 
@@ -32,7 +33,11 @@ enum {
         SUMMARY_CHUNKS,
         SUMMARY_CONTENT_SIZE,
         SUMMARY_SIZE,
-        SUMMARY_ROOT_HASH
+        SUMMARY_ROOT_HASH,
+        SUMMARY_UNCHANGED_OWNERS,
+        SUMMARY_GONE_OWNERS,
+        SUMMARY_GONE_RECORDS,
+        SUMMARY_WHOLE_OWNERS
 };
 
 struct dump {
@@ -42,7 +47,9 @@ struct dump {
         struct credential who;
         struct owner *owners;
         struct dump_run run;
-        struct dump_key key; /* if run.key is set */
+        struct dump_key key;   /* if run.key is set */
+        struct dump_base base; /* if run.base is set */
+        struct dump_base_spool base_spool;
         struct fault fault;
         struct spool spool;
         size_t block_len; /* the next bytes */
@@ -52,6 +59,7 @@ struct dump {
 struct state {
         struct dump *dump; /* NULL: not begun, or over */
         bool was_asked;
+        bool is_ended; /* the peer has said all */
 };
 
 _Static_assert(sizeof(struct state) <= FEED_STATE_SIZE, "it lies in the feed");
@@ -91,6 +99,9 @@ static enum result collect_in(struct dump *dump, struct view *view)
         arena_fini(&arena);
         if (r == R_ABSENT)
                 return fault_set(&dump->fault, R_BAD_ARGUMENT, "There is no %s.", owner_format(dump->run.owner, owner));
+        if (r == R_WRONG_STATE) return fault_set(&dump->fault, r, "%s", fault.text);
+        if (r == R_BAD_ARGUMENT)
+                return fault_set(&dump->fault, r, "The base's owners make no sense, or are not in order.");
         if (r == R_CORRUPT)
                 return fault_set(&dump->fault, R_CORRUPT, "%s: behind the row %s something does not check out.",
                                  owner_format(dump->run.owner, owner), row_kind_name(dump->run.row.kind));
@@ -148,6 +159,7 @@ static void free_dump(struct task *task)
 
         task_fini(task);
         spool_fini(&dump->spool);
+        dump_base_fini(&dump->base_spool);
         free(dump->owners);
         dump_key_wipe(&dump->key);
         free(dump);
@@ -176,6 +188,10 @@ static void send_summary(struct call *call, const struct dump_run *run)
         message_uint(&message, SUMMARY_CONTENT_SIZE, run->counts.content_size);
         message_uint(&message, SUMMARY_SIZE, run->counts.size);
         message_bytes(&message, SUMMARY_ROOT_HASH, bytes_of(run->root_hash, SHA256_SIZE));
+        message_uint(&message, SUMMARY_UNCHANGED_OWNERS, run->counts.unchanged_owners);
+        message_uint(&message, SUMMARY_GONE_OWNERS, run->counts.gone_owners);
+        message_uint(&message, SUMMARY_GONE_RECORDS, run->counts.gone_records);
+        message_uint(&message, SUMMARY_WHOLE_OWNERS, run->whole_owners);
         message_end(&message, mark);
         feed_send(call, &message);
 }
@@ -208,6 +224,18 @@ static void take_key(struct dump *dump, const Allod__V1__DumpKey *key)
         dump->run.key = &dump->key;
 }
 
+static void take_base(struct dump *dump, const Allod__V1__DumpBase *base)
+{
+        dump->base = (struct dump_base){
+                .header = {.restore_epoch = base->restore_epoch, .time_ms = base->time_ms},
+                .next = dump_base_next,
+                .context = &dump->base_spool,
+        };
+        memcpy(dump->base.header.store_id.bytes, base->store_id.data, UUID_SIZE);
+        memcpy(dump->base.root_hash, base->root_hash.data, SHA256_SIZE);
+        dump->run.base = &dump->base;
+}
+
 static enum result make_dump(struct call *call, const Allod__V1__DumpRequest *request)
 {
         struct dump *dump = calloc(1, sizeof *dump);
@@ -221,6 +249,8 @@ static enum result make_dump(struct call *call, const Allod__V1__DumpRequest *re
         dump->run = (struct dump_run){
                 .owners = dump->owners, .owner_count = request->n_owners, .write = write_spool, .context = dump};
         if (request->key != NULL) take_key(dump, request->key);
+        dump_base_init(&dump->base_spool, call->host->store);
+        if (request->since != NULL) take_base(dump, request->since);
         for (i = 0; i < request->n_owners && dump->owners != NULL; i++)
                 REQUIRE(owner_parse(request->owners[i], &dump->owners[i]) == R_OK);
         if (dump->owners == NULL || task_start(&dump->task, call, &ops) != R_OK) {
@@ -244,9 +274,18 @@ static enum result check_key(struct call *call, const Allod__V1__DumpKey *key)
         return R_OK;
 }
 
+static enum result check_base(struct call *call, const Allod__V1__DumpBase *base)
+{
+        if (base == NULL) return R_OK;
+        if (base->store_id.len != UUID_SIZE) return fault_field(&call->fault, "since.store_id", "must be 16 bytes");
+        if (base->root_hash.len != SHA256_SIZE) return fault_field(&call->fault, "since.root_hash", "must be 32 bytes");
+        return R_OK;
+}
+
 static enum result check_request(struct call *call, const Allod__V1__DumpRequest *request)
 {
         struct owner owner;
+        enum result r;
         size_t i;
 
         if (request->n_owners > OWNERS_MAX) return fault_field(&call->fault, "owners", "must be 1000 at most");
@@ -254,7 +293,19 @@ static enum result check_request(struct call *call, const Allod__V1__DumpRequest
                 if (owner_parse(request->owners[i], &owner) != R_OK)
                         return fault_field(&call->fault, "owners", "must be u: or t: and an id, each");
         }
-        return check_key(call, request->key);
+        if ((r = check_key(call, request->key)) != R_OK) return r;
+        return check_base(call, request->since);
+}
+
+/* The base's next owners. */
+static enum result add_owners(struct call *call, const Allod__V1__DumpRequest *request)
+{
+        struct dump *dump = state_of(call)->dump;
+        const struct bytes owners = bytes_of(request->since_owners.data, request->since_owners.len);
+
+        if (owners.len > 0 && dump->run.base == NULL)
+                return fault_field(&call->fault, "since_owners", "are of no base: `since` is missing");
+        return dump_base_add(&dump->base_spool, owners, &call->fault);
 }
 
 static enum result begin(struct call *call, const Allod__V1__DumpRequest *request)
@@ -263,13 +314,19 @@ static enum result begin(struct call *call, const Allod__V1__DumpRequest *reques
         bool is_free = false;
         enum result r;
 
-        if (state->was_asked) return fault_set(&call->fault, R_BAD_ARGUMENT, "The method takes one message.");
+        if (state->was_asked && (state->dump == NULL || state->dump->run.base == NULL))
+                return fault_set(&call->fault, R_BAD_ARGUMENT, "Without a base the method takes one message.");
+        if (state->was_asked && (request->n_owners > 0 || request->key != NULL || request->since != NULL))
+                return fault_set(&call->fault, R_BAD_ARGUMENT,
+                                 "Only the first message may have more than since_owners.");
+        if (state->was_asked) return add_owners(call, request);
         state->was_asked = true;
         if ((r = check_request(call, request)) != R_OK) return r;
         if (!atomic_compare_exchange_strong(&is_dumping, &is_free, true))
                 return fault_set(&call->fault, R_EXHAUSTED,
                                  "Another dump is being written; try again when it is done.");
-        if ((r = make_dump(call, request)) != R_OK) atomic_store(&is_dumping, false);
+        if ((r = make_dump(call, request)) == R_OK) return add_owners(call, request);
+        atomic_store(&is_dumping, false);
         return r;
 }
 
@@ -284,6 +341,7 @@ static void end(struct call *call)
 {
         struct dump *dump = state_of(call)->dump;
 
+        state_of(call)->is_ended = true;
         if (dump == NULL)
                 feed_finish(call, fault_set(&call->fault, R_BAD_ARGUMENT, "The request ended without a message."));
         else if (!dump->task.is_asked)
@@ -299,7 +357,7 @@ static void writable(struct call *call)
 {
         struct dump *dump = state_of(call)->dump;
 
-        if (dump != NULL && !dump->task.is_asked) task_ask(&dump->task);
+        if (dump != NULL && state_of(call)->is_ended && !dump->task.is_asked) task_ask(&dump->task);
 }
 
 static void close_call(struct call *call)
@@ -312,4 +370,4 @@ static void close_call(struct call *call)
 }
 
 const struct feed_ops dump_feed = {
-        .message = message, .end = end, .wake = wake, .writable = writable, .close = close_call};
+        .message = message, .end = end, .wake = wake, .writable = writable, .close = close_call, .is_upload = true};

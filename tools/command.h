@@ -18,7 +18,7 @@ enum exit_code {
 };
 
 #define COMMAND_OPTIONS_MAX   24
-#define COMMAND_ARGUMENTS_MAX 4
+#define COMMAND_ARGUMENTS_MAX 32
 #define COMMAND_REPEATS_MAX   64
 
 struct option_spec {

@@ -42,7 +42,7 @@ enum result dump_source_read(void *context, uint8_t *data, size_t size, size_t *
                 if (count == 0) break;
                 have += (size_t)count;
         }
-        progress_add(&source->progress, have);
+        progress_add(source->shown != NULL ? source->shown : &source->progress, have);
         *got = have;
         return R_OK;
 }
@@ -149,6 +149,14 @@ void dump_counts_print(FILE *out, const struct dump_counts *counts)
         fputs("\n", out);
 }
 
+void dump_since_print(FILE *out, const struct dump_counts *counts)
+{
+        fprintf(out,
+                "Of these owners %" PRIu64 " are as in the base, with nothing here. Gone since: %" PRIu64
+                " owners, and %" PRIu64 " records.\n",
+                counts->unchanged_owners, counts->gone_owners, counts->gone_records - counts->gone_owners);
+}
+
 void dump_counts_write(struct json_write *json, const struct dump_counts *counts)
 {
         json_write_name(json, "owners");
@@ -157,6 +165,12 @@ void dump_counts_write(struct json_write *json, const struct dump_counts *counts
         json_write_uint64(json, counts->chunks);
         json_write_name(json, "records");
         json_write_uint64(json, counts->records);
+        json_write_name(json, "unchanged_owners");
+        json_write_uint64(json, counts->unchanged_owners);
+        json_write_name(json, "gone_owners");
+        json_write_uint64(json, counts->gone_owners);
+        json_write_name(json, "gone_records");
+        json_write_uint64(json, counts->gone_records);
         json_write_name(json, "content_size");
         json_write_uint64(json, counts->content_size);
         json_write_name(json, "size");

@@ -14,7 +14,8 @@
 struct dump_source {
         int fd;
         struct progress progress;
-        int error; /* of the system; 0: none */
+        struct progress *shown; /* where it counts; NULL: in its own */
+        int error;              /* of the system; 0: none */
 };
 
 /* EXIT_DONE, or what to exit with after saying what is wrong. */
@@ -51,6 +52,9 @@ void dump_sink_abandon(struct dump_sink *sink);
 
 /* "4 owners, 52 records (12 KiB): 3 profile, ..", with a newline. */
 void dump_counts_print(FILE *out, const struct dump_counts *counts);
+
+/* Of an incremental dump: "Of these owners 3 are as they were. Gone: 1 owners, 4 records.", with a newline. */
+void dump_since_print(FILE *out, const struct dump_counts *counts);
 
 /* The same as members of the object that has begun. */
 void dump_counts_write(struct json_write *json, const struct dump_counts *counts);

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "tools/admin.h"
-#include "tools/dump_file.h"
 #include "tools/dump_secret.h"
+#include "tools/dump_sources.h"
 #include "tools/restore_owner.h"
 
 #define ARENA_MAX ((size_t)1 << 20)
@@ -27,7 +27,8 @@ static const struct option_spec options[] = {
 static const char text[] = "DIR is made if it is absent, and must be empty. The store is built in DIR/unfinished, read "
                            "back and compared with\nthe dump, and then put into its place: whatever happens, there is "
                            "a whole store or none. FILE `-` is standard\ninput. Page tokens from before end in an "
-                           "error.\nWith --owner, DIR holds a store already, which a server may be serving.";
+                           "error.\nDumps made with --since follow the full dump, in their order. With --owner, DIR "
+                           "holds a store already, which a server may be serving.";
 
 static int tell(const struct arguments *arguments, const struct restore *restore)
 {
@@ -70,30 +71,35 @@ static int restore_from(const struct arguments *arguments, const struct dump_sec
                 .revoked_dir = argument_option(arguments, "keep-revoked-from"),
                 .is_dry = argument_option(arguments, "dry-run") != NULL,
                 .secret = secret,
-                .read = dump_source_read,
         };
-        struct dump_source source;
+        struct dump_sources sources;
+        const char *error, *path = NULL;
+        size_t count;
         enum result r;
         int code;
 
         if (argument_option(arguments, "owner") != NULL) {
                 if (restore.revoked_dir != NULL)
                         return command_misused(command, "--keep-revoked-from is not for --owner.");
+                if (arguments->count > 1) return command_misused(command, "--owner takes one dump, and a full one.");
                 return restore_owner_command(arguments, secret);
         }
         if (argument_option(arguments, "as") != NULL || argument_option(arguments, "on-conflict") != NULL)
                 return command_misused(command, "--as and --on-conflict want --owner.");
         if (restore.options.dir == NULL) return EXIT_USAGE;
-        code = dump_source_open(command, arguments->positional[0], "Restoring", &source);
+        code = dump_sources_open(command, arguments->positional, (size_t)arguments->count, "Restoring", &sources);
         if (code != EXIT_DONE) return code;
-        restore.context = &source;
+        restore.layers = sources.layers;
+        restore.layer_count = sources.count;
         r = restore_run(&restore);
-        dump_source_close(&source);
+        error = dump_sources_error(&sources, &path);
+        count = sources.count;
+        dump_sources_close(&sources);
+        if (r == R_OK) return tell(arguments, &restore);
         if (r == R_CANCELED) return command_failed(command, "interrupted; nothing is left of it.");
-        if (r == R_IO && source.error != 0)
-                return command_failed(command, "cannot read %s: %s.", arguments->positional[0], strerror(source.error));
-        if (r != R_OK) return command_failed(command, "%s.", restore.why);
-        return tell(arguments, &restore);
+        if (r == R_IO && error != NULL) return command_failed(command, "cannot read %s: %s.", path, error);
+        if (arguments->count == 1 || restore.fault_layer >= count) return command_failed(command, "%s.", restore.why);
+        return command_failed(command, "%s: %s.", arguments->positional[restore.fault_layer], restore.why);
 }
 
 static int run(const struct arguments *arguments)
@@ -109,7 +115,7 @@ static int run(const struct arguments *arguments)
 }
 
 const struct command restore_commands[] = {
-        {"restore", NULL, "FILE", 1, 1, "Make a store of a dump, or put one owner of it into a store", text, options,
-         run, NULL},
+        {"restore", NULL, "FILE [INCREMENTAL...]", 1, DUMP_CHAIN_MAX,
+         "Make a store of a dump, or put one owner of it into a store", text, options, run, NULL},
         {0},
 };

@@ -8,8 +8,8 @@
 #include "engine/verify.h"
 #include "rpc/client.h"
 #include "tools/admin.h"
-#include "tools/dump_file.h"
 #include "tools/dump_secret.h"
+#include "tools/dump_sources.h"
 
 /* Faults of a report in JSON; more of them are counted only. */
 #define ARENA_MAX ((size_t)16 << 20)
@@ -24,7 +24,9 @@ static const struct option_spec options[] = {
 
 static const char text[] =
         "With FILE (`-`: standard input), a dump: all of it is read, no store is needed, and each fault "
-        "is told with the owner\nand the offset. Without, the store in DIR, which a server may be "
+        "is told with the owner\nand the offset. With several, also whether each is based on the one before it, and "
+        "what "
+        "they give together.\nWithout, the store in DIR, which a server may be "
         "serving: each row's header, checksum and key, its\ncontent, indexes and pairs both ways, "
         "counters by a recount, keys, the log of changes, and what waits to be purged.\nExits with 3 "
         "if anything is wrong.";
@@ -34,6 +36,7 @@ struct report {
         bool is_json;
         struct json_write json;
         uint64_t fault_count;
+        bool is_incremental;
 };
 
 static void tell_fault(struct report *report, const struct dump_fault *fault)
@@ -61,7 +64,7 @@ static void tell_fault(struct report *report, const struct dump_fault *fault)
 /* Reads on behind faults where that can be. R_ABSENT: to the end. */
 static enum result read_all(struct dump_reader *reader, struct report *report, struct progress *progress)
 {
-        struct dump_header header;
+        struct dump_header header = {0};
         struct dump_chunk chunk;
         enum result r = dump_reader_header(reader, &header);
 
@@ -75,6 +78,7 @@ static enum result read_all(struct dump_reader *reader, struct report *report, s
         } else if (r == R_CORRUPT || r == R_FORMAT) {
                 tell_fault(report, dump_reader_fault(reader));
         }
+        report->is_incremental = header.is_incremental;
         return r == R_FORMAT ? R_CORRUPT : r;
 }
 
@@ -94,6 +98,7 @@ static void tell_end(const struct dump_reader *reader, struct report *report, bo
         }
         fputs("Checked ", stdout);
         dump_counts_print(stdout, counts);
+        if (report->is_incremental) dump_since_print(stdout, counts);
         if (is_whole)
                 printf("All %s are as they were written; root hash %s.\n", size_text(counts->size, size), hash);
         else
@@ -120,6 +125,7 @@ static int verify(const struct command *command, struct dump_source *source, con
         if (dump_reader_open(dump_source_read, source, &reader) != R_OK)
                 return command_failed(command, "out of memory.");
         dump_reader_set_secret(reader, secret);
+        dump_reader_take_incremental(reader);
         json_write_init(&report->json, arena, 1024);
         json_write_object_begin(&report->json);
         json_write_name(&report->json, "faults");
@@ -138,22 +144,88 @@ static int verify(const struct command *command, struct dump_source *source, con
         return report->fault_count == 0 ? EXIT_DONE : EXIT_FOUND_WRONG;
 }
 
-static int run_dump(const struct arguments *arguments)
+static int run_file(const struct arguments *arguments, const char *path, const struct dump_secret *secret)
 {
         struct report report = {.is_json = argument_option(arguments, "json") != NULL};
-        struct dump_secret_place place;
         struct dump_source source;
         struct arena arena;
-        int code = dump_secret_read(arguments, false, &place);
+        int code = dump_source_open(arguments->command, path, "Checking", &source);
 
-        if (code == EXIT_DONE)
-                code = dump_source_open(arguments->command, arguments->positional[0], "Checking", &source);
-        if (code == EXIT_DONE) {
-                arena_init(&arena, NULL, ARENA_MAX);
-                code = verify(arguments->command, &source, dump_secret_given(&place), &report, &arena);
-                arena_fini(&arena);
-                dump_source_close(&source);
+        if (code != EXIT_DONE) return code;
+        arena_init(&arena, NULL, ARENA_MAX);
+        code = verify(arguments->command, &source, secret, &report, &arena);
+        arena_fini(&arena);
+        dump_source_close(&source);
+        return code;
+}
+
+static enum result pass(void *context, const struct dump_chunk *chunk)
+{
+        (void)context;
+        (void)chunk;
+        return R_OK;
+}
+
+static int tell_chain(const struct command *command, const struct dump_chain *chain, const struct dump_sources *sources,
+                      bool is_json, enum result r)
+{
+        const struct dump_counts *counts = dump_chain_counts(chain);
+        char line[DUMP_FAULT_LINE_SIZE], hash[HASH_TEXT_SIZE];
+        size_t layer;
+
+        if (r == R_OK) {
+                hash_text(dump_chain_root_hash(chain), hash);
+                if (is_json) return EXIT_DONE; /* the last dump's root hash says it */
+                fputs("Together they are ", stdout);
+                dump_counts_print(stdout, counts);
+                printf("Root hash %s.\n", hash);
+                return EXIT_DONE;
         }
+        if (r == R_CANCELED) return command_failed(command, "interrupted.");
+        if (r != R_CORRUPT && r != R_WRONG_STATE && r != R_FORMAT)
+                return command_failed(command, "%s.", result_text(r));
+        dump_fault_line(dump_chain_fault(chain, &layer), line);
+        command_failed(command, "%s: %s.", sources->paths[layer],
+                       r == R_CORRUPT ? line : dump_chain_fault(chain, &layer)->text);
+        return EXIT_FOUND_WRONG;
+}
+
+/* Whether each is based on the one before it, and all of them give what the last one says. */
+static int verify_chain(const struct arguments *arguments, const struct dump_secret *secret)
+{
+        const struct command *command = arguments->command;
+        struct dump_sources sources;
+        struct dump_header header;
+        struct dump_chain *chain;
+        enum result r;
+        int code;
+
+        code = dump_sources_open(command, arguments->positional, (size_t)arguments->count, "Checking", &sources);
+        if (code != EXIT_DONE) return code;
+        if (dump_chain_open(sources.layers, sources.count, secret, &chain) != R_OK) {
+                dump_sources_close(&sources);
+                return command_failed(command, "out of memory.");
+        }
+        r = dump_chain_header(chain, &header);
+        if (r == R_OK) r = dump_chain_run(chain, pass, NULL);
+        progress_end(&sources.files[0].progress);
+        code = tell_chain(command, chain, &sources, argument_option(arguments, "json") != NULL, r);
+        dump_chain_close(chain);
+        dump_sources_close(&sources);
+        return code;
+}
+
+static int run_dump(const struct arguments *arguments)
+{
+        struct dump_secret_place place;
+        int code = dump_secret_read(arguments, false, &place), i;
+
+        for (i = 0; i < arguments->count && code == EXIT_DONE; i++) {
+                if (arguments->count > 1 && argument_option(arguments, "json") == NULL)
+                        printf("%s:\n", arguments->positional[i]);
+                code = run_file(arguments, arguments->positional[i], dump_secret_given(&place));
+        }
+        if (code == EXIT_DONE && arguments->count > 1) code = verify_chain(arguments, dump_secret_given(&place));
         dump_secret_wipe(&place);
         return code;
 }
@@ -403,6 +475,6 @@ static int run(const struct arguments *arguments)
 }
 
 const struct command verify_commands[] = {
-        {"verify", NULL, "[FILE]", 0, 1, "Check a dump, or a store", text, options, run, NULL},
+        {"verify", NULL, "[FILE...]", 0, DUMP_CHAIN_MAX, "Check dumps, or a store", text, options, run, NULL},
         {0},
 };

@@ -74,6 +74,7 @@ struct reading memory_check(struct memory *memory)
         reading.outcome = dump_reader_open(memory_read, memory, &reader);
         if (reading.outcome != R_OK) return reading;
         dump_reader_set_secret(reader, memory->secret);
+        dump_reader_take_incremental(reader);
         reading.outcome = dump_reader_header(reader, &reading.header);
         if (reading.outcome == R_OK)
                 read_chunks(&reading, reader);
@@ -81,4 +82,21 @@ struct reading memory_check(struct memory *memory)
                 note(&reading, reader);
         dump_reader_close(reader);
         return reading;
+}
+
+enum result memory_read_at(void *context, uint64_t offset, uint8_t *data, size_t size, size_t *got)
+{
+        const struct memory *memory = context;
+
+        if (offset > memory->len) offset = memory->len;
+        if (size > memory->len - offset) size = memory->len - (size_t)offset;
+        memcpy(data, memory->data + offset, size);
+        *got = size;
+        return R_OK;
+}
+
+struct dump_layer memory_layer(struct memory *memory)
+{
+        memory->at = 0;
+        return (struct dump_layer){memory_read, memory_read_at, memory, memory->len};
 }

@@ -4,8 +4,8 @@
 #ifndef ALLOD_TESTS_LIB_DUMPS_H
 #define ALLOD_TESTS_LIB_DUMPS_H
 
+#include "engine/dump_chain.h"
 #include "engine/dump_owner.h"
-#include "engine/dump_read.h"
 #include "engine/dump_write.h"
 
 /* What a writer wrote, or a reader is to read. */
@@ -21,6 +21,10 @@ struct memory {
 /* For struct memory as the context. */
 dump_write_fn memory_write;
 dump_read_fn memory_read;
+dump_read_at_fn memory_read_at;
+
+/* Of a chain. */
+struct dump_layer memory_layer(struct memory *memory);
 
 /* Reading goes on at `offset`. */
 dump_seek_fn memory_seek;

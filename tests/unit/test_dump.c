@@ -92,6 +92,44 @@ static struct memory sealed(void)
         return script.out;
 }
 
+/* On the small dump: the team is as it was; of the user a job's input is new and an app gone; another user is whole,
+ * one is gone. */
+static struct memory incremental(const struct dump_key *key)
+{
+        const struct owner gone = {OWNER_USER, {{0, 1}}}, whole = {OWNER_USER, {{2}}};
+        struct dump_header made = header;
+        struct dump_entry team_entry = {.hash = {4}, .state = {7, 8, 9, 0}};
+        struct dump_entry user_entry = {.hash = {5}, .state = {12, 13, 14, 0}};
+        struct script script = {0};
+
+        made.is_incremental = true;
+        made.base_root_hash[0] = 6;
+        made.base_time_ms = 1600000000000;
+        assert_int_equal(dump_writer_open_sealed(&made, key, memory_write, &script.out, &script.writer), R_OK);
+        assert_int_equal(dump_writer_unchanged(script.writer, team, &team_entry), R_OK);
+        assert_int_equal(dump_writer_gone_owner(script.writer, gone), R_OK);
+        assert_int_equal(dump_writer_delta(script.writer, user), R_OK);
+        assert_int_equal(dump_writer_gone(script.writer, &(struct row){.kind = ROW_APP, .app = {{4}}}), R_OK);
+        script.r = R_OK;
+        add(&script, (struct row){.kind = ROW_JOB_INPUT, .app = {{5}}, .id = {{7}}}, 11, BYTES("{}"));
+        add(&script, profile, 12, BYTES("changed"));
+        dump_writer_whole(script.writer, &user_entry);
+        add_owner(&script, whole);
+        add(&script, profile, 1, BYTES("new"));
+        finish(&script);
+        assert_int_equal(script.r, R_OK);
+        script.out.secret = key == NULL ? NULL : &secret;
+        return script.out;
+}
+
+static struct memory incremental_sealed(void)
+{
+        struct dump_key key;
+
+        assert_int_equal(dump_key_make(&secret, &key), R_OK);
+        return incremental(&key);
+}
+
 /* A damaged copy is found to be one, and where it can be read on, that ends too. */
 static struct reading must_be_damaged(struct memory *memory)
 {
@@ -293,6 +331,8 @@ static void test_every_bit(void **state)
         (void)state;
         flip_every_bit(small());
         flip_every_bit(sealed());
+        flip_every_bit(incremental(NULL));
+        flip_every_bit(incremental_sealed());
 }
 
 static void cut_everywhere(struct memory memory)
@@ -321,6 +361,8 @@ static void test_every_length(void **state)
         (void)state;
         cut_everywhere(small());
         cut_everywhere(sealed());
+        cut_everywhere(incremental(NULL));
+        cut_everywhere(incremental_sealed());
 }
 
 struct frame_place {
@@ -377,6 +419,8 @@ static void test_moved_frames(void **state)
         (void)state;
         move_frames(small(), 5);  /* header, two chunks, index, trailer */
         move_frames(sealed(), 6); /* before them the key's */
+        move_frames(incremental(NULL), 6);
+        move_frames(incremental_sealed(), 7);
 }
 
 /* A chunk of another dump, in its own place, is found where it lies: frames know which dump they are of. */
@@ -510,6 +554,96 @@ static void test_forged_records(void **state)
         assert_string_equal(must_be_damaged(&forged).first.text, "a row of the kind counters is no record of a dump");
         memory_free(&forged);
         memory_free(&memory);
+}
+
+/* ---- Incremental dumps ---- */
+
+/* What is written is read: what changed, what is gone, and how many owners are as they were. The golden bytes of what
+ * is gone are as dump.h shows them. */
+static void test_incremental(void **state)
+{
+        static const uint8_t gone_app[] = {0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 'A', 4};
+        struct memory memory = incremental(NULL);
+        struct reading reading = memory_check(&memory);
+        struct dump_reader *reader;
+        struct dump_record record;
+        struct dump_header found;
+        struct dump_chunk chunk;
+
+        (void)state;
+        assert_int_equal(reading.outcome, R_ABSENT);
+        assert_int_equal(reading.fault_count, 0);
+        assert_true(reading.header.is_incremental && reading.header.base_root_hash[0] == 6);
+        assert_int_equal(reading.header.base_time_ms, 1600000000000);
+        assert_int_equal(reading.counts.owners, 3);
+        assert_int_equal(reading.counts.unchanged_owners, 1);
+        assert_int_equal(reading.counts.gone_owners, 1);
+        assert_int_equal(reading.counts.gone_records, 2);
+        assert_int_equal(reading.counts.records, 3);
+
+        memory.at = 0;
+        assert_int_equal(dump_reader_open(memory_read, &memory, &reader), R_OK);
+        dump_reader_take_incremental(reader);
+        assert_int_equal(dump_reader_header(reader, &found), R_OK);
+        assert_int_equal(dump_reader_next(reader, &chunk), R_OK);
+        assert_true(chunk.is_delta && dump_chunk_next(&chunk, &record) && record.is_gone);
+        assert_int_equal(record.row.kind, ROW_PROFILE);
+        assert_int_equal(dump_reader_next(reader, &chunk), R_OK);
+        assert_memory_equal(chunk.content.data, gone_app, sizeof gone_app);
+        assert_true(chunk.is_delta && dump_chunk_next(&chunk, &record) && record.is_gone);
+        assert_true(dump_chunk_next(&chunk, &record) && !record.is_gone && record.revision == 11);
+        assert_int_equal(dump_reader_next(reader, &chunk), R_OK);
+        assert_false(chunk.is_delta);
+        dump_reader_close(reader);
+        memory_free(&memory);
+}
+
+/* Whoever does not know what to do with one is not given any of it. */
+static void test_incremental_is_refused(void **state)
+{
+        struct memory memory = incremental(NULL);
+        struct dump_reader *reader;
+        struct dump_header found;
+
+        (void)state;
+        assert_int_equal(dump_reader_open(memory_read, &memory, &reader), R_OK);
+        assert_int_equal(dump_reader_header(reader, &found), R_FORMAT);
+        assert_non_null(strstr(dump_reader_fault(reader)->text, "incremental"));
+        dump_reader_close(reader);
+        memory_free(&memory);
+}
+
+/* The index gives each owner that is not gone, in order, over several frames, encrypted or not; a flipped bit in any of
+ * what it reads is found. */
+static void test_index(void **state)
+{
+        struct memory memories[] = {incremental(NULL), incremental_sealed()};
+        struct dump_fault fault;
+        struct dump_entry entry;
+        struct dump_index *index;
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < 2; i++) {
+                struct memory *memory = &memories[i];
+
+                assert_int_equal(dump_index_open(memory_read_at, memory, memory->len, memory->secret, &index, &fault),
+                                 R_OK);
+                assert_true(dump_index_header(index)->is_incremental);
+                assert_int_equal(dump_index_next(index, &entry), R_OK);
+                assert_true(entry.owner[0] == 't' && entry.hash[0] == 4 && entry.state.revision == 7);
+                assert_int_equal(dump_index_next(index, &entry), R_OK);
+                assert_true(entry.owner[2] == 1 && entry.hash[0] == 5 && entry.state.keys == 14);
+                assert_int_equal(dump_index_next(index, &entry), R_OK);
+                assert_int_equal(entry.owner[2], 2);
+                assert_int_equal(dump_index_next(index, &entry), R_ABSENT);
+                dump_index_close(index);
+
+                memory->data[memory->len - 30] ^= 1;
+                assert_int_equal(dump_index_open(memory_read_at, memory, memory->len, memory->secret, &index, &fault),
+                                 R_CORRUPT);
+                memory_free(memory);
+        }
 }
 
 /* ---- Encryption ---- */
@@ -797,6 +931,9 @@ int main(void)
                 cmocka_unit_test(test_faults_are_named),
                 cmocka_unit_test(test_forged),
                 cmocka_unit_test(test_forged_records),
+                cmocka_unit_test(test_incremental),
+                cmocka_unit_test(test_incremental_is_refused),
+                cmocka_unit_test(test_index),
                 cmocka_unit_test(test_sealed),
                 cmocka_unit_test(test_keys_differ),
                 cmocka_unit_test(test_wrong_secret),

@@ -185,6 +185,11 @@ class Server:
         assert answer.status < 300, answer.read()
         return json.loads(answer.read())
 
+    def delete(self, path):
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection.request("DELETE", path, headers={"x-api-key": "12324234"})
+        assert connection.getresponse().status == 204
+
     def fill(self, jobs):
         """An app with jobs whose inputs hardly compress, so that a dump is of many messages."""
         app = self.post("/app", APP)
@@ -454,3 +459,127 @@ def test_encrypted_online(server, store, key_file, tmp_path):
             read += len(held)
             is_known_found = is_known_found or known in held
     assert read > 0 and is_known_found
+
+
+# ---- Incremental dumps ----
+
+def chain_hash(*paths, options=()):
+    """The chain is one, and what it gives has the root hash of its last dump."""
+    told = allod("verify", *paths, *options).stdout.decode()
+    assert "Together they are" in told
+    return told.rsplit("Root hash ", 1)[1].split(".")[0]
+
+
+def add_user(store, name):
+    return json.loads(allod("user", "add", "--data", store, "--name", name, "--json").stdout)["id"]
+
+
+def test_incremental(server, store, tmp_path):
+    """Through a server: a full dump and two incrementals, with apps made, changed and deleted, owners made and deleted between
+    them, give the very store of the last moment, as a full dump of that moment has it."""
+    kept = server.post("/app", APP)["data"]["id"]
+    gone = server.post("/app", APP)["data"]["id"]
+    server.post(f"/app/{gone}/run_async", {"input": {"n": 1}})
+    quiet, leaving = add_user(store, "quiet"), add_user(store, "leaving")
+    allod("dump", "--data", store, "-o", tmp_path / "full")
+
+    server.post(f"/app/{kept}/run_async", {"input": {"n": 2}})
+    server.delete(f"/app/{gone}")
+    allod("user", "delete", leaving, "--data", store)
+    came = add_user(store, "came")
+    told = json.loads(allod("dump", "--data", store, "--since", tmp_path / "full", "-o", tmp_path / "one", "--json").stdout)
+    assert told["gone_owners"] == 1 and told["unchanged_owners"] == 2 and told["whole_owners"] == 0
+    assert told["gone_records"] == 2  # the app, and the user's profile
+    allod("dump", "--data", store, "-o", tmp_path / "full_one")
+    assert told["root_hash"] == root_hash(tmp_path / "one") == root_hash(tmp_path / "full_one")
+    data = allod("verify", tmp_path / "one").stdout.decode()
+    assert "as in the base" in data
+
+    allod("user", "delete", came, "--data", store)
+    server.post("/app", APP)
+    told = json.loads(allod("dump", "--data", store, "--since", tmp_path / "one", "-o", tmp_path / "two", "--json").stdout)
+    allod("dump", "--data", store, "-o", tmp_path / "full_two")
+    assert told["root_hash"] == root_hash(tmp_path / "full_two")
+    assert chain_hash(tmp_path / "full", tmp_path / "one", tmp_path / "two") == told["root_hash"]
+    assert (tmp_path / "two").stat().st_size < (tmp_path / "full_two").stat().st_size
+
+    allod("restore", tmp_path / "full", tmp_path / "one", tmp_path / "two", "--data", tmp_path / "new")
+    allod("dump", "--data", tmp_path / "new", "-o", tmp_path / "again")
+    assert root_hash(tmp_path / "again") == told["root_hash"]
+    assert b"All is as it should be" in allod("verify", "--data", tmp_path / "new").stdout
+    listed = allod("user", "list", "--data", tmp_path / "new").stdout.decode()
+    assert quiet in listed and leaving not in listed and came not in listed
+
+
+def test_incremental_offline(store, tmp_path):
+    """The same on the files; where nothing has changed, there is nothing but the index."""
+    allod("dump", "--data", store, "-o", tmp_path / "full")
+    told = json.loads(allod("dump", "--data", store, "--since", tmp_path / "full", "-o", tmp_path / "none", "--json").stdout)
+    assert told["unchanged_owners"] == told["owners"] == 2 and told["records"] == 0
+    assert chain_hash(tmp_path / "full", tmp_path / "none") == root_hash(tmp_path / "full")
+    add_user(store, "new")
+    told = json.loads(allod("dump", "--data", store, "--since", tmp_path / "none", "-o", tmp_path / "one", "--json").stdout)
+    allod("dump", "--data", store, "-o", tmp_path / "now")
+    assert told["root_hash"] == root_hash(tmp_path / "now") != root_hash(tmp_path / "full")
+    assert told["unchanged_owners"] == 2 and told["owners"] == 3
+    assert chain_hash(tmp_path / "full", tmp_path / "none", tmp_path / "one") == told["root_hash"]
+
+
+def test_broken_chains(store, tmp_path):
+    """A gap, a wrong order, a full dump in the middle, none in front, a dump of another store, one from before a restore: each is
+    refused with the name of the file, by verify with 3, by restore with 1, and nothing is made."""
+    full, one, two = tmp_path / "full", tmp_path / "one", tmp_path / "two"
+    allod("dump", "--data", store, "-o", full)
+    add_user(store, "a")
+    allod("dump", "--data", store, "--since", full, "-o", one)
+    add_user(store, "b")
+    allod("dump", "--data", store, "--since", one, "-o", two)
+    allod("init", "--data", tmp_path / "other", "--demo")
+    allod("dump", "--data", tmp_path / "other", "-o", tmp_path / "foreign")
+
+    def refused(files, name, text):
+        for command, code in ((["verify"], 3), (["restore", "--data", tmp_path / "new"], 1)):
+            errors = allod(*command, *files, code=code).stderr.decode()
+            assert f"{name}: " in errors and text in errors, errors
+        assert not (tmp_path / "new").exists()
+
+    refused([full, two], two, "one between them is missing")
+    refused([full, two, one], two, "one between them is missing")
+    refused([full, one, one], one, "not based on the one before")
+    refused([full, full], full, "must be the first")
+    refused([one, two], one, "must come before it")
+    refused([tmp_path / "foreign", one], one, "another store")
+    assert b"must come before it" in allod("restore", one, "--data", tmp_path / "new", code=1).stderr
+    assert b"as they were written" in allod("verify", one).stdout
+    errors = allod("dump", "--data", store, "--since", tmp_path / "foreign", "-o", tmp_path / "none", code=1).stderr
+    assert b"another store" in errors
+
+    allod("restore", full, one, two, "--data", tmp_path / "new")
+    errors = allod("dump", "--data", tmp_path / "new", "--since", two, "-o", tmp_path / "none", code=1).stderr
+    assert b"was restored" in errors and not (tmp_path / "none").exists()
+    assert b"only a single dump" in allod("restore", "-", one, "--data", tmp_path / "newer", input=b"", code=1).stderr
+
+
+def test_damaged_base(store, tmp_path):
+    """--since a file that is damaged, no dump, or absent makes none."""
+    allod("dump", "--data", store, "-o", tmp_path / "full")
+    data = bytearray((tmp_path / "full").read_bytes())
+    data[-20] ^= 1
+    (tmp_path / "damaged").write_bytes(data)
+    (tmp_path / "short").write_bytes(data[:5])
+    for name in ("damaged", "short", "absent"):
+        allod("dump", "--data", store, "--since", tmp_path / name, "-o", tmp_path / "none", code=1)
+        assert not (tmp_path / "none").exists()
+
+
+def test_encrypted_chain(store, key_file, tmp_path):
+    """Encrypted dumps are bases and make chains, with the key they share."""
+    key = ("--key-file", key_file)
+    allod("dump", "--data", store, *key, "-o", tmp_path / "full")
+    add_user(store, "a")
+    assert b"no key was given" in allod("dump", "--data", store, "--since", tmp_path / "full", "-o", tmp_path / "none", code=1).stderr
+    allod("dump", "--data", store, *key, "--since", tmp_path / "full", "-o", tmp_path / "one")
+    allod("restore", tmp_path / "full", tmp_path / "one", *key, "--data", tmp_path / "new")
+    assert chain_hash(tmp_path / "full", tmp_path / "one", options=key)
+    assert b"no key was given" in allod("restore", tmp_path / "full", tmp_path / "one", "--data", tmp_path / "newer", code=1).stderr
+
