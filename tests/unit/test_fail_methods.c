@@ -154,10 +154,11 @@ static struct writer_stat stat_now(void)
  * writes any more does so after it was opened again. */
 static void go_on(const struct writer_stat *stat)
 {
-        int answer = methods_call(&ground, &get_stats);
+        int answer = methods_call(&ground, &get_stats), list_answer;
 
         if (answer != GRPC_OK && !(stat->is_latched && answer == GRPC_DATA_LOSS)) fail_msg("stats: %d", answer);
-        if (methods_call(&ground, &list_apps) != answer) fail_msg("reads: %d", answer);
+        list_answer = methods_call(&ground, &list_apps);
+        if (list_answer != answer) fail_msg("stats: %d, apps: %d", answer, list_answer);
         if (stat->is_read_only) methods_reopen(&ground);
         methods_verify(&ground);
 }
