@@ -194,6 +194,32 @@ static enum result copy_by_index(struct extract *extract)
         return damaged(extract, entry.offset, "the index says something else of this owner");
 }
 
+/* ---- Out of a chain ---- */
+
+static enum result take_chunk(void *context, const struct dump_chunk *chunk)
+{
+        struct extract *extract = context;
+        struct dump_chunk copy = *chunk;
+
+        return is_wanted(extract, chunk->owner) ? copy_chunk(extract, &copy) : R_OK;
+}
+
+static enum result copy_from_chain(struct extract *extract)
+{
+        struct dump_owner_run *run = extract->run;
+        struct dump_chain *chain;
+        enum result r;
+
+        if ((r = dump_chain_open(run->layers, run->layer_count, run->secret, &chain)) != R_OK) return r;
+        r = dump_chain_header(chain, &extract->header);
+        if (r == R_OK) r = dump_chain_run(chain, take_chunk, extract);
+        run->fault = *dump_chain_fault(chain, &run->fault_layer);
+        dump_chain_close(chain);
+        if (r == R_OK) r = finish(extract);
+        dump_writer_close(extract->writer);
+        return r;
+}
+
 /* ---- From outside ---- */
 
 static enum result copy(struct extract *extract)
@@ -211,6 +237,7 @@ enum result dump_owner_run(struct dump_owner_run *run)
 
         run->fault.text[0] = '\0';
         key_owner(run->owner, &extract.prefix);
+        if (run->layer_count > 0) return copy_from_chain(&extract);
         if ((r = dump_reader_open(run->read, run->context, &extract.reader)) != R_OK) return r;
         if (run->secret != NULL) dump_reader_set_secret(extract.reader, run->secret);
         r = copy(&extract);

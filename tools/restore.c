@@ -81,7 +81,6 @@ static int restore_from(const struct arguments *arguments, const struct dump_sec
         if (argument_option(arguments, "owner") != NULL) {
                 if (restore.revoked_dir != NULL)
                         return command_misused(command, "--keep-revoked-from is not for --owner.");
-                if (arguments->count > 1) return command_misused(command, "--owner takes one dump, and a full one.");
                 return restore_owner_command(arguments, secret);
         }
         if (argument_option(arguments, "as") != NULL || argument_option(arguments, "on-conflict") != NULL)

@@ -16,7 +16,7 @@
 #include "engine/restore_owner.h"
 #include "rpc/client.h"
 #include "tools/admin.h"
-#include "tools/dump_file.h"
+#include "tools/dump_sources.h"
 
 #define ARENA_MAX ((size_t)1 << 20)
 
@@ -108,35 +108,60 @@ static int open_part(struct job *job)
         return EXIT_DONE;
 }
 
-static int explain_copy(const struct job *job, const struct dump_source *source, const struct dump_fault *fault,
+/* `path` and `error`: of the file that could not be read, and what the system said; NULL: none. */
+static int explain_copy(const struct job *job, const struct dump_owner_run *run, const char *path, const char *error,
                         enum result r)
 {
+        bool is_chain = run->layer_count > 0;
+        const char *name = is_chain ? job->arguments->positional[run->fault_layer] : "", *colon = is_chain ? ": " : "";
         char owner[OWNER_TEXT_SIZE], line[DUMP_FAULT_LINE_SIZE];
 
         switch (r) {
         case R_ABSENT:
                 return command_failed(job->command, "there is no %s in the dump.", owner_format(job->owner, owner));
         case R_CORRUPT:
+                dump_fault_line(&run->fault, line);
+                return command_failed(job->command, "%s%sthe dump is damaged: %s.", name, colon, line);
         case R_FORMAT:
-                dump_fault_line(fault, line);
-                return command_failed(job->command, "the dump is damaged: %s.", line);
         case R_UNAUTHENTICATED:
-                return command_failed(job->command, "cannot read the dump: %s.", fault->text);
+                return command_failed(job->command, "%s%scannot read the dump: %s.", name, colon, run->fault.text);
+        case R_WRONG_STATE:
+                return command_failed(job->command, "%s%s%s.", name, colon, run->fault.text);
         case R_CANCELED:
                 return command_failed(job->command, "interrupted; nothing was changed.");
         case R_IO:
                 if (job->write_error != 0)
                         return command_failed(job->command, "cannot write a temporary file: %s.",
                                               strerror(job->write_error));
-                return command_failed(job->command, "cannot read %s: %s.", job->arguments->positional[0],
-                                      strerror(source->error));
+                if (error != NULL) return command_failed(job->command, "cannot read %s: %s.", path, error);
+                return command_failed(job->command, "%s.", result_text(r));
         default:
                 return command_failed(job->command, "%s.", result_text(r));
         }
 }
 
-/* All of it is here before the server hears of it: it does not wait for slow peers. */
-static int copy_part(struct job *job)
+/* As the dumps together have it. */
+static int copy_from_chain(struct job *job)
+{
+        const struct arguments *arguments = job->arguments;
+        struct dump_owner_run run = {
+                .owner = job->owner, .secret = job->secret, .write = write_part, .write_context = job};
+        struct dump_sources sources;
+        const char *error, *path = NULL;
+        enum result r;
+        int code;
+
+        code = dump_sources_open(job->command, arguments->positional, (size_t)arguments->count, "Reading", &sources);
+        if (code != EXIT_DONE) return code;
+        run.layers = sources.layers;
+        run.layer_count = sources.count;
+        r = dump_owner_run(&run);
+        error = dump_sources_error(&sources, &path);
+        dump_sources_close(&sources);
+        return r == R_OK ? EXIT_DONE : explain_copy(job, &run, path, error, r);
+}
+
+static int copy_from_one(struct job *job)
 {
         struct dump_source source;
         struct dump_owner_run run = {.owner = job->owner,
@@ -147,9 +172,8 @@ static int copy_part(struct job *job)
                                      .write_context = job};
         struct stat st;
         enum result r;
-        int code = open_part(job);
+        int code = dump_source_open(job->command, job->arguments->positional[0], "Reading", &source);
 
-        if (code == EXIT_DONE) code = dump_source_open(job->command, job->arguments->positional[0], "Reading", &source);
         if (code != EXIT_DONE) return code;
         if (fstat(source.fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(source.fd, 0, SEEK_CUR) == 0) {
                 run.seek = seek_source;
@@ -157,7 +181,18 @@ static int copy_part(struct job *job)
         }
         r = dump_owner_run(&run);
         dump_source_close(&source);
-        return r == R_OK ? EXIT_DONE : explain_copy(job, &source, &run.fault, r);
+        if (r == R_OK) return EXIT_DONE;
+        return explain_copy(job, &run, job->arguments->positional[0], source.error == 0 ? NULL : strerror(source.error),
+                            r);
+}
+
+/* All of it is here before the server hears of it: it does not wait for slow peers. */
+static int copy_part(struct job *job)
+{
+        int code = open_part(job);
+
+        if (code != EXIT_DONE) return code;
+        return job->arguments->count > 1 ? copy_from_chain(job) : copy_from_one(job);
 }
 
 /* ---- Telling ---- */

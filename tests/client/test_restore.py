@@ -129,6 +129,76 @@ def test_deleted_customer(world):
     world.check()
 
 
+def test_chain(world):
+    """Out of a full dump and two incrementals an owner is as the last has it: with what was made, changed and deleted since the
+    full one, of that owner and of nobody else."""
+    ann, bob = f"u:{world.ann.id}", f"u:{world.bob.id}"
+    one, two, three = (world.path / name for name in ("one", "two", "three"))
+    words = ["--data", world.store, "--owner", ann]
+    with harness.serving(world.store) as server:
+        web = harness.Http1(server)
+        headers = world.ann.headers()
+        assert web("DELETE", f"/app/{world.apps[0]}", headers).status == 204
+        made = world.fill(server, world.ann, 2, 100)
+        foreign = world.fill(server, world.bob, 3, 100)
+        tool("dump", "--data", world.store, "--since", world.dump, "-o", one)
+        assert web("PUT", f"/app/{world.apps[1]}", headers + harness.JSON, {"name": "second"}).status == 200
+        world.fill(server, world.bob, 1, 100)
+        world.fill(server, world.ann, 1, 100)
+        tool("dump", "--data", world.store, "--since", one, "-o", two)
+
+        chain = [world.dump, one, two]
+        counts = told("restore", *chain, *words, "--as", new_user(), "--dry-run")
+        assert (counts["created"], counts["apps"], counts["jobs"]) == (True, 4, 11)
+        counts = told("restore", *chain, *words, "--as", new_user())
+        assert (counts["created"], counts["apps"], counts["jobs"]) == (True, 4, 11)
+        counts = told("restore", world.dump, one, *words, "--as", new_user())
+        assert (counts["apps"], counts["jobs"]) == (3, 10)
+        counts = told("restore", *chain, "--data", world.store, "--owner", bob, "--as", new_user())
+        assert (counts["apps"], counts["jobs"]) == (3, 5)
+
+        assert web("DELETE", f"/app/{made}", headers).status == 204
+        assert web("PUT", f"/app/{world.apps[1]}", headers + harness.JSON, {"name": "third"}).status == 200
+        counts = told("restore", *chain, *words, "--on-conflict", "skip")
+        assert (counts["created"], counts["apps"], counts["apps_kept"], counts["jobs"]) == (False, 1, 3, 2)
+        assert web("GET", f"/app/{world.apps[1]}", headers).json()["name"] == "third"
+        counts = told("restore", *chain, *words, "--on-conflict", "replace")
+        assert (counts["apps"], counts["apps_replaced"]) == (4, 4)
+        assert web("GET", f"/app/{world.apps[1]}", headers).json()["name"] == "second"
+        assert web("GET", f"/app/{made}", headers).status == 200
+        for absent in (world.apps[0], foreign, world.foreign):
+            assert web("GET", f"/app/{absent}", headers).status == 404
+        for there in (foreign, world.foreign):
+            assert web("GET", f"/app/{there}", world.bob.headers()).status == 200
+        web.close()
+    tool("user", "delete", world.bob.id, "--data", world.store)
+    tool("dump", "--data", world.store, "--since", two, "-o", three)
+    words = ["--data", world.store, "--owner", bob, "--as", new_user()]
+    assert b"there is no u:" in tool("restore", *chain, three, *words, code=1).stderr
+    told("restore", *chain, *words, "--dry-run")
+    world.check()
+
+
+def test_broken_chain(world):
+    """A gap, one that is damaged, an incremental alone or behind a pipe: refused by name, and nothing is changed."""
+    one, two, damaged = (world.path / name for name in ("one", "two", "damaged"))
+    tool("user", "add", "--data", world.store, "--name", "carl")
+    tool("dump", "--data", world.store, "--since", world.dump, "-o", one)
+    tool("user", "add", "--data", world.store, "--name", "dora")
+    tool("dump", "--data", world.store, "--since", one, "-o", two)
+    data = bytearray(one.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    there = new_user()
+    for files, name, text in (([world.dump, two], two, b"one between them is missing"), ([one], "", b"must come before it"),
+                              ([one, two], one, b"must come before it"), ([world.dump, damaged, two], damaged, b"the dump is damaged"),
+                              (["-", one], "-", b"only a single dump")):
+        answer = tool("restore", *files, "--data", world.store, "--owner", f"u:{world.ann.id}", "--as", there, code=1, input=b"")
+        assert text in answer.stderr and str(name).encode() in answer.stderr, answer.stderr
+    assert there[2:].encode() not in tool("user", "list", "--data", world.store, "--json").stdout
+    world.check()
+
+
 def test_one_app_back(world):
     """skip brings back what is gone and leaves what is there; replace makes that as it was; what came since stays."""
     with harness.serving(world.store) as server:
