@@ -90,6 +90,11 @@ enum result backend_commit(struct backend_txn *txn)
         return r;
 }
 
+enum result backend_sync(struct backend *backend)
+{
+        return backend->engine->sync(backend);
+}
+
 void backend_abort(struct backend_txn *txn)
 {
         if (txn != NULL) txn->backend->engine->abort(txn);

@@ -35,6 +35,8 @@ struct backend_options {
         size_t map_size;      /* bytes of address space; halved while the kernel refuses */
         unsigned readers_max; /* snapshots at a time, at least: files that had room for more keep it */
         bool may_create;
+        bool is_loading; /* to be filled and then synced, once: until then a crash of the machine may leave anything.
+                            Rows that come in the order of keys fill their pages */
 };
 
 struct backend_stat {
@@ -65,11 +67,14 @@ enum result backend_renew(struct backend_txn *txn) MUST_USE;
 enum result backend_begin_write(struct backend *backend, struct backend_txn **out) MUST_USE;
 
 /*
- * Durable when it returns R_OK. The transaction is gone whatever it returns. R_READ_ONLY: disk or map is full, nothing
- * happened. R_COMMIT_UNKNOWN: a sync or the meta write failed; nobody knows what is on disk, and no further write may
- * be tried in this process.
+ * Durable when it returns R_OK, unless is_loading. The transaction is gone whatever it returns. R_READ_ONLY: disk or
+ * map is full, nothing happened. R_COMMIT_UNKNOWN: a sync or the meta write failed; nobody knows what is on disk, and
+ * no further write may be tried in this process.
  */
 enum result backend_commit(struct backend_txn *txn) MUST_USE;
+
+/* All that was committed is on disk: for who is loading. R_IO. Thread: the one that writes, between transactions. */
+enum result backend_sync(struct backend *backend) MUST_USE;
 
 /* Ends a transaction of either sort; accepts NULL. */
 void backend_abort(struct backend_txn *txn);

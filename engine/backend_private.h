@@ -41,6 +41,7 @@ struct backend_engine {
         enum result (*renew)(struct backend_txn *txn);
         enum result (*begin_write)(struct backend *backend, struct backend_txn **out);
         enum result (*commit)(struct backend_txn *txn);
+        enum result (*sync)(struct backend *backend);
         void (*abort)(struct backend_txn *txn);
 
         enum result (*get)(struct backend_txn *txn, enum backend_table table, struct bytes key, struct bytes *value);

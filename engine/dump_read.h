@@ -59,6 +59,9 @@ enum result dump_reader_next(struct dump_reader *reader, struct dump_chunk *out)
 /* The chunk's next record. False: there is no more. */
 bool dump_chunk_next(struct dump_chunk *chunk, struct dump_record *out);
 
+/* The sum of the checksums that its records have in a store; *record_count grows by how many they are. */
+uint64_t dump_chunk_checksums(const struct dump_chunk *chunk, uint64_t *record_count);
+
 /* "u:018f.., at offset 178: the bytes do not have the hash that they should". */
 #define DUMP_FAULT_LINE_SIZE (DUMP_FAULT_TEXT_SIZE + 80)
 void dump_fault_line(const struct dump_fault *fault, char out[DUMP_FAULT_LINE_SIZE]);

@@ -37,6 +37,7 @@ struct lmdb {
         struct backend base;
         MDB_env *env;
         MDB_dbi tables[TABLE_COUNT];
+        bool is_loading;
         struct lmdb_txn write_txn; /* there is one at a time: its holder has LMDB's write lock */
 
         /* Pages that the file may have, so as not to grow; 0: it may. */
@@ -155,7 +156,7 @@ static enum result look_for_files(int dir_fd, bool may_create, bool *is_large, c
 static int open_env(int dir_fd, const struct backend_options *options, size_t map_size, bool is_large, MDB_env **out)
 {
         /* Reading ahead fills memory with neighbours that nobody asked for, once not all fits. */
-        unsigned flags = MDB_NOTLS | (is_large ? MDB_NORDAHEAD : 0);
+        unsigned flags = MDB_NOTLS | (is_large ? MDB_NORDAHEAD : 0) | (options->is_loading ? MDB_NOSYNC : 0);
         char path[32];
         MDB_env *env;
         int code;
@@ -278,6 +279,7 @@ static enum result open_backend(int dir_fd, const struct backend_options *option
         if (r != R_OK) return r;
         lmdb = calloc(1, sizeof *lmdb);
         if (lmdb == NULL) return fail_open(ENOMEM, why);
+        lmdb->is_loading = options->is_loading;
         code = open_env_halving(dir_fd, options, is_large, &lmdb->env);
         if (code != 0) {
                 free(lmdb);
@@ -364,16 +366,30 @@ static bool has_panicked(struct lmdb *lmdb)
         return false;
 }
 
+/* Let the disk begin with what it will be asked for in the end. Whether it can, the sync tells. */
+static void begin_writing(struct lmdb *lmdb)
+{
+        int fd;
+
+        if (mdb_env_get_fd(lmdb->env, &fd) == 0) (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 /* The table in lmdb.h. LMDB's own codes are negative. */
 static enum result commit(struct backend_txn *base)
 {
         struct lmdb *lmdb = lmdb_of(base->backend);
         int code = mdb_txn_commit(txn_of(base)->txn);
 
+        if (code == 0 && lmdb->is_loading) begin_writing(lmdb);
         if (code <= 0) return translate(code);
         if (has_panicked(lmdb)) return R_COMMIT_UNKNOWN;
         if (code == ENOMEM) return R_NO_MEMORY;
         return is_for_want_of_room(lmdb, code) ? R_READ_ONLY : R_COMMIT_UNKNOWN;
+}
+
+static enum result sync_files(struct backend *backend)
+{
+        return mdb_env_sync(lmdb_of(backend)->env, 1) == 0 ? R_OK : R_IO;
 }
 
 static void close_spares(struct lmdb_txn *txn)
@@ -432,8 +448,12 @@ static enum result put(struct backend_txn *txn, enum backend_table table, struct
 {
         MDB_val wanted = val_of(key);
         MDB_val data = {head.len + body.len, NULL};
-        int code = mdb_put(txn_of(txn)->txn, table_of(txn, table), &wanted, &data, MDB_RESERVE);
+        bool is_loading = lmdb_of(txn->backend)->is_loading;
+        int code = MDB_KEYEXIST; /* said, too, of what does not come behind the last */
 
+        if (is_loading)
+                code = mdb_put(txn_of(txn)->txn, table_of(txn, table), &wanted, &data, MDB_RESERVE | MDB_APPEND);
+        if (code == MDB_KEYEXIST) code = mdb_put(txn_of(txn)->txn, table_of(txn, table), &wanted, &data, MDB_RESERVE);
         if (code != 0) return translate_write(txn, code);
         if (is_behind_fence(lmdb_of(txn->backend), &data)) return R_READ_ONLY;
         if (head.len > 0) memcpy(data.mv_data, head.data, head.len);
@@ -620,6 +640,7 @@ const struct backend_engine lmdb_engine = {
         .renew = renew,
         .begin_write = begin_write,
         .commit = commit,
+        .sync = sync_files,
         .abort = abort_txn,
         .get = get,
         .put = put,

@@ -53,6 +53,11 @@ void record_seal(struct bytes key, uint64_t revision, struct bytes body, uint8_t
         write_u64(header + CHECKSUM_OFFSET, checksum(key, header, body));
 }
 
+uint64_t record_checksum(const uint8_t *header)
+{
+        return read_u64(header + CHECKSUM_OFFSET);
+}
+
 enum result record_open(struct bytes key, struct bytes value, struct record *out)
 {
         struct bytes body;

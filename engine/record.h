@@ -34,4 +34,7 @@ void record_seal(struct bytes key, uint64_t revision, struct bytes body, uint8_t
  * `value`. */
 enum result record_open(struct bytes key, struct bytes value, struct record *out) MUST_USE;
 
+/* The checksum in a header: of equal keys, revisions and bodies. */
+uint64_t record_checksum(const uint8_t *header);
+
 #endif

@@ -1,6 +1,7 @@
 #include "engine/restore.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,10 +46,24 @@ struct batch {
         struct dump_buffer content;
         size_t content_len;
 
+        /* the writer's while it is put */
+        bool is_putting;
+        struct writer_wait wait;
+        struct arena arena;
+        struct fault fault;
+
         /* of the newest run: the writer tells of a failure in the middle only that there was one */
         enum result outcome;
         struct owner owner;
         struct row row;
+};
+
+/* One is put while the next is read. */
+struct load {
+        struct store *store; /* NULL: nothing is put */
+        struct batch batches[2];
+        struct batch *batch; /* the one being read */
+        uint64_t checksums;  /* of all records that were read, as a sum */
 };
 
 static enum result fail(struct restore *restore, enum result r, const char *format, ...)
@@ -152,16 +167,93 @@ static enum result explain_write(struct restore *restore, const struct batch *ba
         return fail(restore, batch->outcome, "%s: %s", row, result_text(batch->outcome));
 }
 
-static enum result flush(struct restore *restore, struct store *store, struct batch *batch)
+static enum result begin_put(struct restore *restore, struct load *load)
+{
+        struct batch *batch = load->batch;
+        int64_t time_ms = store_time_ms(load->store);
+        enum result r;
+
+        batch->wait = (struct writer_wait){
+                .update = {.lane = LANE_CALL,
+                           .input = {.arena = &batch->arena,
+                                     .fault = &batch->fault,
+                                     .time_ms = time_ms,
+                                     .id = uuid_v7(time_ms)},
+                           .run = put_batch,
+                           .arg = batch},
+        };
+        arena_init(&batch->arena, NULL, ARENA_MAX);
+        r = writer_begin(store_writer(load->store), &batch->wait);
+        batch->is_putting = r == R_OK;
+        if (r == R_OK) return R_OK;
+        arena_fini(&batch->arena);
+        return explain_write(restore, batch, r);
+}
+
+/* It is on its way to the disk, and can be filled anew. */
+static enum result end_put(struct restore *restore, struct batch *batch)
 {
         enum result r;
 
-        if (batch->chunk_count == 0) return R_OK;
-        if ((r = update(store, put_batch, batch)) != R_OK) return explain_write(restore, batch, r);
+        if (!batch->is_putting) return R_OK;
+        r = writer_wait(&batch->wait);
+        batch->is_putting = false;
+        arena_fini(&batch->arena);
         batch->chunk_count = 0;
         batch->record_count = 0;
         batch->content_len = 0;
+        return r == R_OK ? R_OK : explain_write(restore, batch, r);
+}
+
+/* Let the writer have it, and go on with the other. One is put at a time: after a failure there is no next. */
+static enum result flush(struct restore *restore, struct load *load)
+{
+        struct batch *other = load->batch == &load->batches[0] ? &load->batches[1] : &load->batches[0];
+        enum result r;
+
+        if ((r = end_put(restore, other)) != R_OK) return r;
+        if (load->batch->chunk_count == 0) return R_OK;
+        if ((r = begin_put(restore, load)) != R_OK) return r;
+        load->batch = other;
         return R_OK;
+}
+
+/* All that was read is in the store. */
+static enum result finish_load(struct restore *restore, struct load *load)
+{
+        enum result r;
+
+        if (load->store == NULL) return R_OK;
+        if ((r = flush(restore, load)) != R_OK) return r;
+        return flush(restore, load); /* there is nothing in the other: what was begun ends */
+}
+
+static struct load *load_new(struct store *store)
+{
+        struct load *load = calloc(1, sizeof *load);
+
+        if (load == NULL) return NULL;
+        load->store = store;
+        load->batch = &load->batches[0];
+        return load;
+}
+
+static void load_free(struct load *load)
+{
+        size_t i;
+
+        for (i = 0; i < sizeof load->batches / sizeof load->batches[0]; i++) {
+                struct batch *batch = &load->batches[i];
+
+                if (batch->is_putting) {
+                        enum result r = writer_wait(&batch->wait);
+
+                        (void)r; /* something else went wrong before */
+                        arena_fini(&batch->arena);
+                }
+                free(batch->content.data);
+        }
+        free(load);
 }
 
 /* ---- The dump ---- */
@@ -179,8 +271,15 @@ static enum result explain_read(struct restore *restore, const struct dump_chain
         return fail(restore, r, "cannot read the dump: %s", result_text(r));
 }
 
-static enum result keep_chunk(struct restore *restore, struct batch *batch, const struct dump_chunk *chunk)
+static bool is_full(const struct batch *batch)
 {
+        return batch->content_len >= BATCH_SIZE || batch->chunk_count == BATCH_CHUNKS ||
+               batch->record_count >= BATCH_RECORDS;
+}
+
+static enum result keep_chunk(struct restore *restore, struct load *load, const struct dump_chunk *chunk)
+{
+        struct batch *batch = load->batch;
         enum result r =
                 dump_buffer_reserve(&batch->content, batch->content_len + chunk->content.len, batch->content_len);
 
@@ -190,62 +289,37 @@ static enum result keep_chunk(struct restore *restore, struct batch *batch, cons
         batch->chunks[batch->chunk_count].offset = batch->content_len;
         batch->chunks[batch->chunk_count++].len = chunk->content.len;
         batch->content_len += chunk->content.len;
-        return R_OK;
+        load->checksums += dump_chunk_checksums(chunk, &batch->record_count);
+        return is_full(batch) ? flush(restore, load) : R_OK;
 }
 
 /* Where chunks go. */
 struct filling {
         struct restore *restore;
-        struct store *store; /* NULL: nowhere */
-        struct batch *batch;
+        struct load *load;
 };
-
-static uint64_t count_records(struct dump_chunk chunk)
-{
-        struct dump_record record;
-        uint64_t count = 0;
-
-        while (dump_chunk_next(&chunk, &record))
-                count++;
-        return count;
-}
 
 static enum result take_chunk(void *context, const struct dump_chunk *chunk)
 {
-        struct filling *filling = context;
-        struct batch *batch = filling->batch;
-        enum result r;
+        const struct filling *filling = context;
 
-        if (filling->store == NULL) return R_OK;
-        if ((r = keep_chunk(filling->restore, batch, chunk)) != R_OK) return r;
-        batch->record_count += count_records(*chunk);
-        if (batch->content_len < BATCH_SIZE && batch->chunk_count < BATCH_CHUNKS && batch->record_count < BATCH_RECORDS)
-                return R_OK;
-        return flush(filling->restore, filling->store, batch);
+        return filling->load->store == NULL ? R_OK : keep_chunk(filling->restore, filling->load, chunk);
 }
 
-/* All chunks, into the store; `store` NULL: nowhere. */
-static enum result take_chunks(struct restore *restore, struct dump_chain *chain, struct store *store,
-                               struct batch *batch)
+/* All chunks, into the store. */
+static enum result take_chunks(struct restore *restore, struct dump_chain *chain, struct load *load)
 {
-        struct filling filling = {restore, store, batch};
+        struct filling filling = {restore, load};
         enum result r = dump_chain_run(chain, take_chunk, &filling);
 
         if (r != R_OK && restore->why[0] != '\0') return r; /* the store's, and said */
         if (r != R_OK) return explain_read(restore, chain, r);
         restore->counts = *dump_chain_counts(chain);
         memcpy(restore->root_hash, dump_chain_root_hash(chain), SHA256_SIZE);
-        return store == NULL ? R_OK : flush(restore, store, batch);
+        return finish_load(restore, load);
 }
 
 /* ---- Proof ---- */
-
-static enum result write_nowhere(void *context, struct bytes data)
-{
-        (void)context;
-        (void)data;
-        return R_OK;
-}
 
 static enum result look(struct store *store, txn_fn *run, void *arg)
 {
@@ -263,26 +337,67 @@ static enum result look(struct store *store, txn_fn *run, void *arg)
         return r;
 }
 
-/* The first thing that is wrong. */
+/* What one of two threads finds, which share the owners between them. */
+struct proof {
+        struct store *store;
+        struct verify verify;
+        enum result r;
+        char why[STORE_WHY_SIZE]; /* the first thing that is wrong; "": nothing */
+};
+
 static void keep_sentence(void *context, const char *sentence)
 {
-        struct restore *restore = context;
+        struct proof *proof = context;
 
-        if (restore->why[0] == '\0') snprintf(restore->why, sizeof restore->why, "%s", sentence);
+        if (proof->why[0] == '\0') snprintf(proof->why, sizeof proof->why, "%s", sentence);
+}
+
+static void *run_proof(void *arg)
+{
+        struct proof *proof = arg;
+
+        proof->verify.context = proof;
+        proof->verify.found_cb = keep_sentence;
+        proof->r = look(proof->store, verify_run, &proof->verify);
+        return NULL;
+}
+
+static enum result judge(struct restore *restore, uint64_t checksums, const struct proof proofs[2])
+{
+        const struct verify *one = &proofs[0].verify, *other = &proofs[1].verify;
+        uint64_t row_count = one->row_count + other->row_count;
+        size_t i;
+
+        for (i = 0; i < 2; i++) {
+                if (proofs[i].r != R_OK)
+                        return fail(restore, proofs[i].r, "cannot read the restored store: %s",
+                                    result_text(proofs[i].r));
+                if (proofs[i].why[0] != '\0') return fail(restore, R_CORRUPT, "%s", proofs[i].why);
+        }
+        if (one->record_count + other->record_count != restore->counts.records ||
+            one->checksums + other->checksums != checksums)
+                return fail(restore, R_CORRUPT, "the restored store does not hold what the dump does");
+        if (row_count != one->row_total)
+                return fail(restore, R_CORRUPT,
+                            "the store has %" PRIu64 " rows by its own count and %" PRIu64 " to be read",
+                            one->row_total, row_count);
+        return R_OK;
 }
 
 /* What has been put is read back from the files: it must be what the dump says, and all of it must fit together. */
-static enum result prove(struct restore *restore, struct store *store)
+static enum result prove(struct restore *restore, struct store *store, uint64_t checksums)
 {
-        struct dump_run run = {.write = write_nowhere};
-        struct verify verify = {.is_settled = true, .context = restore, .found_cb = keep_sentence};
-        enum result r = look(store, dump_store, &run);
+        struct verify_share share = {0};
+        struct verify verify = {.is_settled = true, .share = &share};
+        struct proof proofs[2] = {{.store = store, .verify = verify}, {.store = store, .verify = verify}};
+        pthread_t thread;
 
-        if (r == R_OK) r = look(store, verify_run, &verify);
-        if (r != R_OK) return fail(restore, r, "cannot read the restored store: %s", result_text(r));
-        if (memcmp(run.root_hash, restore->root_hash, SHA256_SIZE) != 0)
-                return fail(restore, R_CORRUPT, "the restored store does not hold what the dump does");
-        return verify.found_count == 0 ? R_OK : R_CORRUPT;
+        proofs[0].verify.is_first = true;
+        if (pthread_create(&thread, NULL, run_proof, &proofs[1]) != 0)
+                return fail(restore, R_NO_MEMORY, "out of memory");
+        run_proof(&proofs[0]);
+        pthread_join(thread, NULL);
+        return judge(restore, checksums, proofs);
 }
 
 /* ---- Keys that were revoked since ---- */
@@ -382,14 +497,15 @@ static enum result keep_revoked(struct restore *restore, struct store *store)
 
 static enum result fill(struct restore *restore, struct dump_chain *chain, struct store *store)
 {
-        struct batch *batch = calloc(1, sizeof *batch);
+        struct load *load = load_new(store);
+        uint64_t checksums;
         enum result r;
 
-        if (batch == NULL) return fail(restore, R_NO_MEMORY, "out of memory");
-        r = take_chunks(restore, chain, store, batch);
-        free(batch->content.data);
-        free(batch);
-        if (r == R_OK && store != NULL) r = prove(restore, store);
+        if (load == NULL) return fail(restore, R_NO_MEMORY, "out of memory");
+        r = take_chunks(restore, chain, load);
+        checksums = load->checksums;
+        load_free(load);
+        if (r == R_OK && store != NULL) r = prove(restore, store, checksums);
         if (r == R_OK && store != NULL) r = keep_revoked(restore, store);
         return r;
 }

@@ -218,6 +218,7 @@ static enum result open_files(struct store *store, const struct store_options *o
         const struct backend_options backend_options = {
                 .map_size = options->map_size > 0 ? options->map_size : STORE_MAP_SIZE_DEFAULT,
                 .readers_max = options->readers_max > 0 ? options->readers_max : STORE_READERS_MAX_DEFAULT,
+                .is_loading = store->is_building,
         };
         struct backend_stat stat;
         struct backend_txn *txn;
@@ -267,8 +268,8 @@ static enum result open_all(struct store *store, const struct store_options *opt
         return r == R_OK ? r : store_fail(why, r, "cannot start the writer's thread: %s", result_text(r));
 }
 
-enum result store_open(const struct store_options *options, struct store **out, struct store_holder *holder,
-                       struct store_notes *notes, char why[STORE_WHY_SIZE])
+static enum result open_store(const struct store_options *options, bool is_building, struct store **out,
+                              struct store_holder *holder, struct store_notes *notes, char why[STORE_WHY_SIZE])
 {
         struct store_holder found_holder = {0};
         struct store_notes found_notes = {0};
@@ -279,6 +280,7 @@ enum result store_open(const struct store_options *options, struct store **out, 
         if (store == NULL) return store_fail(why, R_NO_MEMORY, "cannot open %s: out of memory", options->dir);
         store->dir_fd = -1;
         store->lock_fd = -1;
+        store->is_building = is_building;
         atomic_init(&store->identity_generation, 1);
         keyuse_init(&store->key_uses);
         r = open_all(store, options, &found_holder, &found_notes, why);
@@ -290,6 +292,17 @@ enum result store_open(const struct store_options *options, struct store **out, 
         if (notes != NULL) *notes = found_notes;
         *out = store;
         return R_OK;
+}
+
+enum result store_open(const struct store_options *options, struct store **out, struct store_holder *holder,
+                       struct store_notes *notes, char why[STORE_WHY_SIZE])
+{
+        return open_store(options, false, out, holder, notes, why);
+}
+
+enum result store_open_to_build(const struct store_options *options, struct store **out, char why[STORE_WHY_SIZE])
+{
+        return open_store(options, true, out, NULL, NULL, why);
 }
 
 /* The newest time itself takes the place of the bound ahead of it. When that fails, the bound will do. */
@@ -306,13 +319,29 @@ static void save_time(struct store *store)
         if (backend_commit(txn) == R_OK) store->time.bound_ms = last_ms;
 }
 
-void store_close(struct store *store)
+static void settle(struct store *store)
 {
-        if (store == NULL) return;
         writer_stop(store->writer);
         REQUIRE(atomic_load(&store->views_open) == 0);
         save_time(store);
+}
+
+void store_close(struct store *store)
+{
+        if (store == NULL) return;
+        settle(store);
         destroy(store);
+}
+
+enum result store_close_built(struct store *store, const char *dir, char why[STORE_WHY_SIZE])
+{
+        enum result r;
+
+        settle(store);
+        r = backend_sync(store->backend);
+        if (r != R_OK) (void)store_fail(why, r, "cannot sync %s: %s", dir, result_text(r));
+        destroy(store);
+        return r;
 }
 
 /* ---- What a store says about itself ---- */

@@ -5,7 +5,8 @@
  *      DIR/data.mdb                    the same file, when all of it is on disk
  *
  * The rename is the moment: before it there is no store in DIR, after it there is a whole one. A crash leaves
- * DIR/unfinished, which the next store_create or store_build_begin clears away. DIR's lock is held all the while.
+ * DIR/unfinished, which the next store_create or store_build_begin clears away; commits before it are not on disk one
+ * by one, but all together in the end. DIR's lock is held all the while.
  */
 #ifndef ALLOD_ENGINE_STORE_BUILD_H
 #define ALLOD_ENGINE_STORE_BUILD_H

@@ -132,7 +132,7 @@ static enum result make_unfinished(const char *dir, int dir_fd, const struct sto
         return r;
 }
 
-/* Its commits are on disk; so must its name be, and that of a directory which somebody has made just before. Else there
+/* All of it is on disk; so must its name be, and that of a directory which somebody has made just before. Else there
  * is none: it is not known to stay there. */
 static enum result move_into_place(const char *dir, int dir_fd, char why[STORE_WHY_SIZE])
 {
@@ -213,9 +213,8 @@ static enum result open_unfinished(struct store_build *build, const struct store
         if (asprintf(&path, "%s/" STORE_UNFINISHED_NAME, build->dir) < 0)
                 return store_fail(why, R_NO_MEMORY, "cannot open %s: out of memory", build->dir);
         inner.dir = path;
-        r = store_open(&inner, &build->store, NULL, NULL, why);
+        r = store_open_to_build(&inner, &build->store, why);
         free(path);
-        if (r == R_OK) build->store->is_building = true;
         return r;
 }
 
@@ -269,9 +268,9 @@ enum result store_build_finish(struct store_build *build, char why[STORE_WHY_SIZ
 {
         enum result r;
 
-        store_close(build->store);
+        r = store_close_built(build->store, build->dir, why);
         build->store = NULL;
-        r = move_into_place(build->dir, build->dir_fd, why);
+        if (r == R_OK) r = move_into_place(build->dir, build->dir_fd, why);
         if (r == R_OK) {
                 leave_dir(build);
                 return R_OK;

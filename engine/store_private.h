@@ -75,6 +75,12 @@ enum result store_sync_names(const char *dir, int dir_fd, char why[STORE_WHY_SIZ
 enum result store_take_guard(const char *dir, int dir_fd, int *lock_fd, struct store_holder *holder,
                              char why[STORE_WHY_SIZE]) MUST_USE;
 
+/* A store to be filled before anybody sees it: nothing of it need be on disk before store_close_built returns R_OK. The
+ * store is gone either way. */
+enum result store_open_to_build(const struct store_options *options, struct store **out,
+                                char why[STORE_WHY_SIZE]) MUST_USE;
+enum result store_close_built(struct store *store, const char *dir, char why[STORE_WHY_SIZE]) MUST_USE;
+
 /* writer.c. store_open starts the writer last; store_close stops it first: it refuses new updates, finishes what is
  * queued, and returns when its thread has ended. writer_stop accepts NULL. */
 enum result writer_start(struct store *store, struct writer **out) MUST_USE;

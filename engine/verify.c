@@ -55,12 +55,35 @@ void verify_key(struct owner owner, const struct row *row, struct key *out)
         key_append(out, row);
 }
 
+enum result verify_seek(struct walk *walk, enum near near, const struct key *from, struct backend_cursor **cursor,
+                        struct bytes *key, struct bytes *value)
+{
+        enum result r;
+
+        *cursor = &walk->near[near];
+        if ((*cursor)->handle == NULL && (r = backend_cursor_open(walk->txn, TABLE_RECORDS, *cursor)) != R_OK) return r;
+        return backend_seek(*cursor, key_bytes(from), key, value);
+}
+
+static void close_near(struct walk *walk)
+{
+        for (size_t i = 0; i < NEAR_COUNT_MAX; i++)
+                backend_cursor_close(&walk->near[i]);
+}
+
 enum result verify_get(struct walk *walk, struct owner owner, const struct row *row, struct bytes *value)
 {
+        struct backend_cursor *cursor;
+        struct bytes found, read;
         struct key key;
+        enum result r;
 
         verify_key(owner, row, &key);
-        return backend_get(walk->txn, TABLE_RECORDS, key_bytes(&key), value);
+        r = verify_seek(walk, row->kind == ROW_CHANGE ? NEAR_CHANGE : NEAR_RECORD, &key, &cursor, &found, &read);
+        if (r != R_OK) return r;
+        if (!bytes_equal(found, key_bytes(&key))) return R_ABSENT;
+        *value = read;
+        return R_OK;
 }
 
 bool verify_has(struct walk *walk, struct owner owner, const struct row *row)
@@ -98,6 +121,7 @@ static enum result change_snapshot(struct walk *walk)
         enum result r;
 
         walk->verify->wants_pause = false;
+        close_near(walk);
         backend_rest(walk->txn);
         r = walk->verify->pause_cb(walk->verify->context);
         if (r == R_OK) r = backend_renew(walk->txn);
@@ -174,7 +198,7 @@ static enum result know_app(struct walk *walk, const struct row *row)
         if (walk->app_is_known && !is_new) return R_OK;
         walk->has_app = walk->app_is_known = true;
         walk->app = row->app;
-        walk->app_is_gone = !verify_has(walk, walk->owner, &record);
+        walk->app_is_gone = row->kind != ROW_APP && !verify_has(walk, walk->owner, &record);
         if (is_new && walk->app_is_gone && !walk->owner_is_gone &&
             !verify_has_prefix_on_purge_list(walk, walk->owner, &row->app))
                 verify_found(walk, &record, "is absent, other rows of the app are there, and no purge is to come");
@@ -205,6 +229,10 @@ static enum result check_one(struct walk *walk, struct bytes key, struct bytes v
         if (!row_kind_has_value(row.kind) && value.len > 0) verify_found(walk, &row, "is an index row with a value");
         is_sound = !row_kind_has_value(row.kind) || record_open(key, value, &record) == R_OK;
         if (!is_sound) verify_found(walk, &row, "its value does not check out");
+        if (is_sound && row_kind_is_primary(row.kind) && !is_hidden(walk, &row)) {
+                walk->verify->record_count++;
+                walk->verify->checksums += record_checksum(value.data);
+        }
         if (row.kind == ROW_CHANGE && !walk->owner_is_gone) return verify_change(walk, &row, is_sound ? &record : NULL);
         if (row.kind == ROW_CHANGE) walk->changes.last = row.revision; /* the owner may be there before the next one */
         if (!is_sound) return R_OK;
@@ -252,35 +280,48 @@ static bool step_behind(struct key *key)
 /* The first key from `at` on, cut to an owner's prefix. */
 static enum result find_owner(struct walk *walk, struct key *at)
 {
-        struct backend_cursor cursor;
+        struct backend_cursor *cursor;
         struct bytes key, value;
         enum result r;
 
-        if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
-        if ((r = backend_seek(&cursor, key_bytes(at), &key, &value)) == R_OK) {
-                at->len = key.len < OWNER_PREFIX_SIZE ? key.len : OWNER_PREFIX_SIZE;
-                memcpy(at->data, key.data, at->len);
-        }
-        backend_cursor_close(&cursor);
-        return r;
+        if ((r = verify_seek(walk, NEAR_RECORD, at, &cursor, &key, &value)) != R_OK) return r;
+        at->len = key.len < OWNER_PREFIX_SIZE ? key.len : OWNER_PREFIX_SIZE;
+        memcpy(at->data, key.data, at->len);
+        return R_OK;
+}
+
+/* What begins with this, cut to an owner's prefix. */
+static enum result check_prefix(struct walk *walk, const struct key *at)
+{
+        struct key probe = *at;
+        struct row row;
+        bool is_owner;
+
+        if (at->len < OWNER_PREFIX_SIZE) return check_foreign(walk, at->len);
+        probe.data[probe.len++] = 'P';
+        is_owner = key_read(key_bytes(&probe), &walk->owner, &row) == R_OK;
+        return check_owner(walk, at, is_owner);
+}
+
+/* Which owner this walk takes next, counted from 0. */
+static size_t claim(struct walk *walk, size_t met)
+{
+        struct verify_share *share = walk->verify->share;
+
+        return share == NULL ? met : atomic_fetch_add(&share->next, 1);
 }
 
 static enum result check_records(struct walk *walk)
 {
         struct key at = {.data = {0}, .len = 1};
+        size_t claimed = claim(walk, 0);
+        size_t met = 0;
         enum result r;
 
         while ((r = find_owner(walk, &at)) == R_OK) {
-                struct key probe = at;
-                struct row row;
-                bool is_owner;
-
-                if (at.len < OWNER_PREFIX_SIZE) {
-                        if ((r = check_foreign(walk, at.len)) != R_OK) return r;
-                } else {
-                        probe.data[probe.len++] = 'P';
-                        is_owner = key_read(key_bytes(&probe), &walk->owner, &row) == R_OK;
-                        if ((r = check_owner(walk, &at, is_owner)) != R_OK) return r;
+                if (met++ == claimed) {
+                        if ((r = check_prefix(walk, &at)) != R_OK) return r;
+                        claimed = claim(walk, met);
                 }
                 if (!step_behind(&at)) return R_OK;
         }
@@ -388,10 +429,12 @@ static enum result check_nothing(struct walk *walk, struct bytes key, struct byt
 
 static enum result walk_all(struct walk *walk)
 {
+        const struct verify *verify = walk->verify;
         enum result r;
 
         r = check_records(walk);
-        if (r == R_OK) compare_count(walk, TABLE_RECORDS, "records", walk->verify->row_count);
+        if (r == R_OK && verify->share == NULL) compare_count(walk, TABLE_RECORDS, "records", verify->row_count);
+        if (verify->share != NULL && !verify->is_first) return r;
         if (r == R_OK) r = walk_table(walk, TABLE_APIKEYS, "apikeys", check_api_key);
         if (r == R_OK) r = walk_table(walk, TABLE_PURGE, "purge", check_purge);
         if (r == R_OK) r = walk_table(walk, TABLE_META, "meta", check_meta);
@@ -413,8 +456,10 @@ enum result verify_tables(struct backend_txn *txn, struct verify *verify)
                 verify->row_total += stat.rows[i];
         memset(verify->rows, 0, sizeof verify->rows);
         verify->row_count = verify->owner_count = verify->hidden_count = verify->found_count = 0;
+        verify->record_count = verify->checksums = 0;
         arena_init(&walk.arena, NULL, ARENA_MAX);
         r = walk_all(&walk);
+        close_near(&walk);
         arena_fini(&walk.arena);
         verify_changes_free(&walk.changes);
         return r;

@@ -24,6 +24,7 @@
 #ifndef ALLOD_ENGINE_VERIFY_H
 #define ALLOD_ENGINE_VERIFY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,9 +38,18 @@
 /* Places of 32 bytes each, 16 MiB in all. */
 #define VERIFY_GONE_MAX ((size_t)1 << 19)
 
+/* Lets several walks, each of a thread of its own and all of the same rows, take owners in turn: each is checked by one
+ * of them. The rest of the store is for the one with is_first; and the sum of their row_counts should be its row_total,
+ * which no one of them can see. Zeroed to begin with. */
+struct verify_share {
+        atomic_size_t next; /* owner to be taken */
+};
+
 struct verify {
         /* set by the caller */
-        bool is_settled; /* nothing may be left to purge */
+        struct verify_share *share; /* NULL: all is for this walk */
+        bool is_first;              /* of those that share */
+        bool is_settled;            /* nothing may be left to purge */
         void *context;
         void (*found_cb)(void *context, const char *sentence); /* NULL: only count */
         enum result (*step_cb)(void *context, size_t size); /* a row of that size was read, some twice; not R_OK: stop
@@ -59,6 +69,8 @@ struct verify {
         uint64_t owner_count;
         uint64_t hidden_count; /* rows that wait for the purge */
         uint64_t found_count;
+        uint64_t record_count; /* rows that a dump would have */
+        uint64_t checksums;    /* and the sum of their checksums: of equal records, whatever else is there */
 };
 
 /* R_OK when all could be read, whatever was found. R_NO_MEMORY, R_CORRUPT (by the engine's own account), R_IO. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pb_decode.h>
 #include <xxhash.h>
 
 #include "engine/message.h"
@@ -31,11 +32,12 @@ static bool read_id(size_t size, const uint8_t *bytes, struct uuid *out)
 /* False: it makes no sense. */
 static bool read_change(struct bytes body, struct named *out)
 {
-        store_v1_Change content;
+        store_v1_Change content = store_v1_Change_init_zero;
+        pb_istream_t stream = pb_istream_from_buffer(body.data, body.len);
         struct uuid id = {0};
         enum row_kind kind;
 
-        if (message_load(&store_v1_Change_msg, body, &content) != R_OK) return false;
+        if (!pb_decode_ex(&stream, &store_v1_Change_msg, &content, PB_DECODE_NOINIT)) return false;
         kind = (enum row_kind)content.kind;
         *out = (struct named){.row = {.kind = kind}, .operation = content.operation};
         if (content.kind >= ROW_KIND_COUNT || !row_kind_is_primary(kind) || kind == ROW_CHANGE) return false;
@@ -52,14 +54,20 @@ static bool read_change(struct bytes body, struct named *out)
 
 /* ---- Records that are absent ---- */
 
-static uint64_t digest_of(const struct row *row)
+static uint64_t digest_at(const struct row *row, uint64_t revision)
 {
-        uint8_t text[1 + 2 * UUID_SIZE];
+        uint8_t text[1 + 2 * UUID_SIZE + sizeof revision];
 
         text[0] = (uint8_t)row->kind;
         memcpy(text + 1, row->app.bytes, UUID_SIZE);
         memcpy(text + 1 + UUID_SIZE, row->id.bytes, UUID_SIZE);
+        memcpy(text + 1 + 2 * UUID_SIZE, &revision, sizeof revision);
         return XXH3_64bits(text, sizeof text);
+}
+
+static uint64_t digest_of(const struct row *row)
+{
+        return digest_at(row, 0);
 }
 
 /* What lies under an app stays together with it when the table is cut. */
@@ -159,6 +167,7 @@ static void compare(struct walk *walk, const struct named *named, uint64_t revis
 
         verify_key(walk->owner, &named->row, &key);
         if (record_open(key_bytes(&key), value, &record) != R_OK) return; /* said of the row */
+        if (record.revision == revision) walk->changes.unmatched -= digest_at(&named->row, revision);
         if (named->operation == CHANGE_DELETE && record.revision <= revision)
                 verify_found(walk, &named->row, "is there, but its last change, %ju, is its deletion",
                              (uintmax_t)revision);
@@ -245,7 +254,7 @@ static bool went_with_app(const struct changes *changes, const struct named *nam
 static enum result tell_left_over(struct walk *walk, const struct named *named, uint64_t deleted_at)
 {
         const struct row kind = {.kind = ROW_JOB, .app = named->row.app};
-        struct backend_cursor cursor;
+        struct backend_cursor *cursor;
         struct bytes key, value;
         struct record record;
         struct key prefix;
@@ -255,17 +264,15 @@ static enum result tell_left_over(struct walk *walk, const struct named *named, 
 
         key_owner(walk->owner, &prefix);
         key_append_kind(&prefix, &kind);
-        if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
-        r = backend_seek(&cursor, key_bytes(&prefix), &key, &value);
+        r = verify_seek(walk, NEAR_COUNT, &prefix, &cursor, &key, &value);
         while (r == R_OK && bytes_start_with(key, key_bytes(&prefix))) {
                 if (key_read(key, &owner, &row) == R_OK && record_open(key, value, &record) == R_OK &&
                     record.revision < deleted_at)
                         verify_found(walk, &row, "is there, but its last change, %ju, is its deletion",
                                      (uintmax_t)deleted_at);
                 r = verify_step(walk, key.len + value.len);
-                if (r == R_OK) r = backend_next(&cursor, &key, &value);
+                if (r == R_OK) r = backend_next(cursor, &key, &value);
         }
-        backend_cursor_close(&cursor);
         return r == R_ABSENT ? R_OK : r;
 }
 
@@ -291,6 +298,77 @@ static enum result tell_gone(struct walk *walk)
         return R_OK;
 }
 
+/* ---- A record against its change ---- */
+
+/* Whether the change of a row's revision names the row. A job's input and result are written with its state, an app's
+ * counters with some job. */
+static bool is_named(const struct row *row, const struct named *named)
+{
+        if (named->operation == CHANGE_LOOK || named->operation == CHANGE_RESTORE ||
+            !uuid_equal(named->row.app, row->app))
+                return false;
+        if (row->kind == ROW_COUNTERS) return named->row.kind == ROW_JOB;
+        if (row->kind == ROW_JOB_INPUT || row->kind == ROW_JOB_RESULT)
+                return named->row.kind == ROW_JOB && uuid_equal(named->row.id, row->id);
+        return named->row.kind == row->kind && uuid_equal(named->row.id, row->id);
+}
+
+static void compare_record(struct walk *walk, const struct row *row, uint64_t revision)
+{
+        const struct row change = {.kind = ROW_CHANGE, .revision = revision};
+        struct record record;
+        struct named named;
+        struct bytes value;
+        struct key key;
+
+        verify_key(walk->owner, &change, &key);
+        if (revision == 0 || verify_get(walk, walk->owner, &change, &value) != R_OK) {
+                verify_found(walk, row, "has revision %ju, and no change has that number", (uintmax_t)revision);
+                return;
+        }
+        if (record_open(key_bytes(&key), value, &record) != R_OK || !read_change(record.body, &named))
+                return; /* said of the change */
+        if (!is_named(row, &named))
+                verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
+}
+
+/* Kinds that a change names; what else is written with them has the change of one of these. */
+#define KINDS_NAMED                                                                                                    \
+        (ROW_BIT(ROW_PROFILE) | ROW_BIT(ROW_KEY) | ROW_BIT(ROW_MEMBER) | ROW_BIT(ROW_INVITATION) | ROW_BIT(ROW_APP) |  \
+         ROW_BIT(ROW_JOB))
+
+/* The change is not looked for: it will find the record, when both are read in one snapshot. */
+void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
+{
+        if (walk->verify->pause_cb == NULL && ROW_BIT(row->kind) & KINDS_NAMED)
+                walk->changes.unmatched += digest_at(row, revision);
+        else
+                compare_record(walk, row, revision);
+}
+
+static enum result compare_again(struct walk *walk, struct bytes key, struct bytes value)
+{
+        struct record record;
+        struct owner owner;
+        struct row row;
+
+        if (key_read(key, &owner, &row) != R_OK || !(ROW_BIT(row.kind) & KINDS_NAMED) ||
+            record_open(key, value, &record) != R_OK)
+                return R_OK;
+        if (!goes_with_app(walk, &row)) compare_record(walk, &row, record.revision);
+        return R_OK;
+}
+
+/* Records whose change does not name them, or changes that name what does not count. */
+static enum result tell_unmatched(struct walk *walk)
+{
+        struct key prefix;
+
+        if (walk->changes.unmatched == 0 || walk->verify->pause_cb != NULL) return R_OK;
+        key_owner(walk->owner, &prefix);
+        return verify_range(walk, TABLE_RECORDS, key_bytes(&prefix), compare_again);
+}
+
 /* In the snapshot in which the last of them was read. A record that went in one before it was noted as absent, and its
  * deletion was read since. */
 enum result verify_changes_end(struct walk *walk)
@@ -300,6 +378,7 @@ enum result verify_changes_end(struct walk *walk)
         struct key prefix;
         enum result r;
 
+        if ((r = tell_unmatched(walk)) != R_OK) return r;
         if ((r = tell_gone(walk)) != R_OK) return r;
         key_owner(walk->owner, &prefix);
         key_append_kind(&prefix, &kind);
@@ -319,38 +398,4 @@ void verify_changes_free(struct changes *changes)
 {
         free(changes->gone);
         *changes = (struct changes){0};
-}
-
-/* ---- A record ---- */
-
-/* Whether the change of a row's revision names the row. A job's input and result are written with its state, an app's
- * counters with some job. */
-static bool is_named(const struct row *row, const struct named *named)
-{
-        if (named->operation == CHANGE_LOOK || named->operation == CHANGE_RESTORE ||
-            !uuid_equal(named->row.app, row->app))
-                return false;
-        if (row->kind == ROW_COUNTERS) return named->row.kind == ROW_JOB;
-        if (row->kind == ROW_JOB_INPUT || row->kind == ROW_JOB_RESULT)
-                return named->row.kind == ROW_JOB && uuid_equal(named->row.id, row->id);
-        return named->row.kind == row->kind && uuid_equal(named->row.id, row->id);
-}
-
-void verify_changes_record(struct walk *walk, const struct row *row, uint64_t revision)
-{
-        const struct row change = {.kind = ROW_CHANGE, .revision = revision};
-        struct record record;
-        struct named named;
-        struct bytes value;
-        struct key key;
-
-        verify_key(walk->owner, &change, &key);
-        if (revision == 0 || verify_get(walk, walk->owner, &change, &value) != R_OK) {
-                verify_found(walk, row, "has revision %ju, and no change has that number", (uintmax_t)revision);
-                return;
-        }
-        if (record_open(key_bytes(&key), value, &record) != R_OK || !read_change(record.body, &named))
-                return; /* said of the change */
-        if (!is_named(row, &named))
-                verify_found(walk, row, "has revision %ju, at which another record changed", (uintmax_t)revision);
 }

@@ -26,11 +26,21 @@ struct changes {
         size_t count;
         uint64_t first_name, last_name; /* of name[0] */
         uint64_t last;                  /* revision; 0: no change */
+        uint64_t unmatched;             /* digests of records less those of changes that name them; 0: they agree */
         bool is_again;                  /* what else is wrong with them was said the first time */
+};
+
+/* Look-ups mostly ask for what lies beside the last one: each sort has a cursor of its own, which stays there. */
+enum near {
+        NEAR_RECORD,
+        NEAR_CHANGE,
+        NEAR_COUNT,
+        NEAR_COUNT_MAX
 };
 
 struct walk {
         struct backend_txn *txn;
+        struct backend_cursor near[NEAR_COUNT_MAX]; /* of this snapshot */
         struct verify *verify;
         struct arena arena; /* of one row */
 
@@ -60,6 +70,10 @@ enum result verify_get(struct walk *walk, struct owner owner, const struct row *
 bool verify_has(struct walk *walk, struct owner owner, const struct row *row);
 bool verify_has_prefix_on_purge_list(struct walk *walk, struct owner owner, const struct uuid *app);
 
+/* The first row of the records with key >= `from`, which the sort's cursor is then at. *cursor may be moved on. */
+enum result verify_seek(struct walk *walk, enum near near, const struct key *from, struct backend_cursor **cursor,
+                        struct bytes *key, struct bytes *value) MUST_USE;
+
 /* A row of that size was read, by whoever does not let verify_range read it. */
 enum result verify_step(struct walk *walk, size_t size) MUST_USE;
 
@@ -74,8 +88,9 @@ enum result verify_row(struct walk *walk, const struct row *row, const struct re
 enum result verify_count_jobs(struct walk *walk) MUST_USE;
 enum result verify_count_members(struct walk *walk) MUST_USE;
 
-/* verify_changes.c: an owner's changes one by one in their order, then their end, which may read them again. A row's
- * revision against the change of that number. Each may answer R_NO_MEMORY and what the engine does. */
+/* verify_changes.c: a record's revision against the change of that number, which may wait for their end; an owner's
+ * changes one by one in their order; then their end, which may read them and the records again. Each may answer
+ * R_NO_MEMORY and what the engine does. */
 void verify_changes_begin(struct walk *walk);
 enum result verify_change(struct walk *walk, const struct row *row, const struct record *record) MUST_USE;
 enum result verify_changes_end(struct walk *walk) MUST_USE;

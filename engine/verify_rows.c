@@ -181,7 +181,7 @@ typedef void count_fn(const struct row *row, struct bytes key, struct bytes valu
 /* All rows that share the name of `row`'s kind, in this snapshot. */
 static enum result count(struct walk *walk, const struct row *row, count_fn *count_one, void *context)
 {
-        struct backend_cursor cursor;
+        struct backend_cursor *cursor;
         struct bytes key, value;
         struct key prefix;
         struct owner owner;
@@ -191,14 +191,12 @@ static enum result count(struct walk *walk, const struct row *row, count_fn *cou
         key_owner(walk->owner, &prefix);
         key_append_kind(&prefix, row);
         if (row->kind == ROW_JOB_BY_STATE) prefix.len--; /* of all states */
-        if ((r = backend_cursor_open(walk->txn, TABLE_RECORDS, &cursor)) != R_OK) return r;
-        r = backend_seek(&cursor, key_bytes(&prefix), &key, &value);
+        r = verify_seek(walk, NEAR_COUNT, &prefix, &cursor, &key, &value);
         while (r == R_OK && bytes_start_with(key, key_bytes(&prefix))) {
                 if (key_read(key, &owner, &found) == R_OK) count_one(&found, key, value, context);
                 r = verify_step(walk, key.len + value.len);
-                if (r == R_OK) r = backend_next(&cursor, &key, &value);
+                if (r == R_OK) r = backend_next(cursor, &key, &value);
         }
-        backend_cursor_close(&cursor);
         return r == R_ABSENT ? R_OK : r;
 }
 
@@ -218,15 +216,19 @@ enum result verify_count_jobs(struct walk *walk)
         const struct row row = {.kind = ROW_COUNTERS, .app = walk->app};
         const struct row index = {.kind = ROW_JOB_BY_STATE, .app = walk->app};
         store_v1_Counters stored = store_v1_Counters_init_zero, counted = store_v1_Counters_init_zero;
+        struct backend_cursor *cursor;
+        struct bytes found, value;
         struct record record;
-        struct bytes value;
         struct key key;
         enum result r;
 
         verify_key(walk->owner, &row, &key);
-        if (verify_get(walk, walk->owner, &row, &value) == R_OK &&
-            (record_open(key_bytes(&key), value, &record) != R_OK ||
-             message_load(&store_v1_Counters_msg, record.body, &stored) != R_OK))
+        r = verify_seek(walk, NEAR_COUNT, &key, &cursor, &found, &value);
+        if (r != R_OK) return r == R_ABSENT ? R_OK : r;
+        if (!bytes_start_with(found, bytes_of(key.data, APP_PREFIX_SIZE)))
+                return R_OK; /* it has nothing but its record */
+        if (bytes_equal(found, key_bytes(&key)) && (record_open(found, value, &record) != R_OK ||
+                                                    message_load(&store_v1_Counters_msg, record.body, &stored) != R_OK))
                 return R_OK; /* said of the row */
         if ((r = count(walk, &index, count_job, &counted)) != R_OK) return r;
         if (stored.completed != counted.completed || stored.failed != counted.failed ||

@@ -396,60 +396,68 @@ void writer_stop(struct writer *writer)
 
 /* ---- Waiting for one ---- */
 
-struct waiter {
-        struct update update; /* first: done_cb gets its address */
-        pthread_mutex_t mutex;
-        pthread_cond_t cond;
-        bool is_done;
-};
-
 static void on_done(struct update *update)
 {
-        struct waiter *waiter = (struct waiter *)update;
+        struct writer_wait *wait = (struct writer_wait *)update;
 
-        pthread_mutex_lock(&waiter->mutex);
-        waiter->is_done = true;
-        pthread_cond_signal(&waiter->cond);
-        pthread_mutex_unlock(&waiter->mutex);
+        pthread_mutex_lock(&wait->mutex);
+        wait->is_done = true;
+        pthread_cond_signal(&wait->cond);
+        pthread_mutex_unlock(&wait->mutex);
 }
 
-static enum result run_and_wait(struct writer *writer, struct waiter *waiter)
+static void end_wait(struct writer_wait *wait)
+{
+        pthread_cond_destroy(&wait->cond);
+        pthread_mutex_destroy(&wait->mutex);
+}
+
+enum result writer_begin(struct writer *writer, struct writer_wait *wait)
 {
         enum result r;
 
         REQUIRE(!pthread_equal(pthread_self(), writer->thread));
-        waiter->update.done_cb = on_done;
-        pthread_mutex_init(&waiter->mutex, NULL);
-        pthread_cond_init(&waiter->cond, NULL);
-        r = writer_submit(writer, &waiter->update);
-        if (r == R_OK) {
-                pthread_mutex_lock(&waiter->mutex);
-                while (!waiter->is_done)
-                        pthread_cond_wait(&waiter->cond, &waiter->mutex);
-                pthread_mutex_unlock(&waiter->mutex);
-                r = waiter->update.result;
-        }
-        pthread_cond_destroy(&waiter->cond);
-        pthread_mutex_destroy(&waiter->mutex);
+        wait->update.done_cb = on_done;
+        wait->is_done = false;
+        pthread_mutex_init(&wait->mutex, NULL);
+        pthread_cond_init(&wait->cond, NULL);
+        if ((r = writer_submit(writer, &wait->update)) != R_OK) end_wait(wait);
         return r;
+}
+
+enum result writer_wait(struct writer_wait *wait)
+{
+        pthread_mutex_lock(&wait->mutex);
+        while (!wait->is_done)
+                pthread_cond_wait(&wait->cond, &wait->mutex);
+        pthread_mutex_unlock(&wait->mutex);
+        end_wait(wait);
+        return wait->update.result;
+}
+
+static enum result run_and_wait(struct writer *writer, struct writer_wait *wait)
+{
+        enum result r = writer_begin(writer, wait);
+
+        return r == R_OK ? writer_wait(wait) : r;
 }
 
 enum result writer_run(struct writer *writer, const struct txn_input *input, txn_fn *run, void *arg)
 {
-        struct waiter waiter = {.update = {.lane = LANE_CALL, .input = *input, .run = run, .arg = arg}};
+        struct writer_wait wait = {.update = {.lane = LANE_CALL, .input = *input, .run = run, .arg = arg}};
 
-        return run_and_wait(writer, &waiter);
+        return run_and_wait(writer, &wait);
 }
 
 enum result writer_run_chore(struct writer *writer, const struct txn_input *input, size_t cost, bool frees_space,
                              txn_fn *run, void *arg)
 {
-        struct waiter waiter = {.update = {.lane = LANE_CHORE,
-                                           .frees_space = frees_space,
-                                           .cost = cost,
-                                           .input = *input,
-                                           .run = run,
-                                           .arg = arg}};
+        struct writer_wait wait = {.update = {.lane = LANE_CHORE,
+                                              .frees_space = frees_space,
+                                              .cost = cost,
+                                              .input = *input,
+                                              .run = run,
+                                              .arg = arg}};
 
-        return run_and_wait(writer, &waiter);
+        return run_and_wait(writer, &wait);
 }

@@ -14,6 +14,7 @@
 #ifndef ALLOD_ENGINE_WRITER_H
 #define ALLOD_ENGINE_WRITER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,6 +84,17 @@ void txn_wake(struct txn *txn, struct topic topic);
 /* Refuse new updates (R_DRAINING), report parked ones as R_DRAINING, finish what is queued. Thread: any; does not wait.
  */
 void writer_drain(struct writer *writer);
+
+/* One update that a thread of its own waits for: begin submits it, with the outcomes of that; after R_OK, wait returns
+ * what done_cb would see. Set lane, input, run, arg and what else it needs before; never on a loop. */
+struct writer_wait {
+        struct update update; /* first: done_cb gets its address */
+        pthread_mutex_t mutex;
+        pthread_cond_t cond;
+        bool is_done;
+};
+enum result writer_begin(struct writer *writer, struct writer_wait *wait) MUST_USE;
+enum result writer_wait(struct writer_wait *wait) MUST_USE;
 
 /* Run `run` on the writer and wait for it. For start-up, tools and tests; never on a loop. Returns what done_cb would
  * see. */

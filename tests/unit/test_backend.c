@@ -27,7 +27,8 @@ static struct backend *backend;
 
 static enum result open_with(size_t map_size, unsigned readers_max, bool may_create, char why[WHY_SIZE])
 {
-        const struct backend_options options = {map_size, readers_max, may_create};
+        const struct backend_options options = {
+                .map_size = map_size, .readers_max = readers_max, .may_create = may_create};
 
         return backend_open(dir_fd, &options, &backend, why);
 }
@@ -568,6 +569,52 @@ static void fill_file(void)
         CHECK(put_long() == R_OK);
 }
 
+static void open_loading(void)
+{
+        const struct backend_options options = {
+                .map_size = MAP_SIZE, .readers_max = 126, .may_create = true, .is_loading = true};
+        char why[WHY_SIZE];
+
+        backend_close(backend);
+        assert_int_equal(backend_open(dir_fd, &options, &backend, why), R_OK);
+}
+
+/* Whoever loads asks the disk once, and hears then what it says. */
+static void load_on_broken_disk(void)
+{
+        open_loading();
+        break_disk(FAULT_SYNC, EIO);
+        CHECK(try_to_put("new", "1") == R_OK);
+        CHECK(try_to_put("newer", "1") == R_OK);
+        CHECK(backend_sync(backend) == R_IO);
+}
+
+static void test_load_on_broken_disk(void **state)
+{
+        (void)state;
+        run_child(load_on_broken_disk);
+}
+
+/* What was loaded, in the order of keys and out of it, some of it twice, is there in the end. */
+static void test_loading(void **state)
+{
+        static const char *const keys[] = {"b", "d", "e", "c", "a", "e", "f"};
+        struct backend_txn *txn;
+        size_t i;
+
+        (void)state;
+        open_loading();
+        for (i = 0; i < sizeof keys / sizeof keys[0]; i++)
+                assert_int_equal(try_to_put(keys[i], keys[sizeof keys / sizeof keys[0] - 1 - i]), R_OK);
+        assert_int_equal(backend_sync(backend), R_OK);
+        backend_close(backend);
+        open_new();
+        txn = begin_read();
+        assert_true(has(txn, "a", "=e") && has(txn, "b", "=f") && has(txn, "c", "=c") && has(txn, "d", "=e"));
+        assert_true(has(txn, "e", "=d") && has(txn, "f", "=b"));
+        backend_abort(txn);
+}
+
 /* After a sync that failed nobody writes any more, and reading goes on. */
 static void test_failed_sync(void **state)
 {
@@ -854,6 +901,8 @@ int main(void)
                 TEST(test_stat),
                 TEST(test_map_full),
                 EMPTY(test_failed_sync),
+                EMPTY(test_load_on_broken_disk),
+                EMPTY(test_loading),
                 EMPTY(test_failed_pages),
                 EMPTY(test_failed_meta),
                 EMPTY(test_no_room_for_meta),

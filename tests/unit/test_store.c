@@ -311,7 +311,7 @@ static void test_garbage(void **state)
 /* Put a row into the table meta of a closed store. */
 static void put_meta_row(struct bytes key, struct bytes body, bool is_sealed)
 {
-        const struct backend_options options = {MAP_SIZE, 126, false};
+        const struct backend_options options = {.map_size = MAP_SIZE, .readers_max = 126};
         uint8_t header[RECORD_HEADER_SIZE];
         struct backend *backend;
         struct backend_txn *txn;
