@@ -68,6 +68,11 @@ static void set_up(void)
         create(target, ANN_KEY, "{\"input\":{\"a\":1}}", "\"job_id\":\"", job);
 }
 
+static bool has(struct bytes text, struct bytes part)
+{
+        return memmem(text.data, text.len, part.data, part.len) != NULL;
+}
+
 static void on_wake(struct carrier *carrier)
 {
         (void)carrier;
@@ -103,9 +108,7 @@ static void give(struct carrier *carrier, struct bytes input)
         while (loopback.host.owed > 0)
                 loopback_run_one(&loopback);
         REQUIRE(loopback.host.calls.open_count == 0 && loopback.timer == NULL);
-        if (memmem(input.data, input.len, EVE_KEY, sizeof EVE_KEY - 1) == NULL &&
-            memmem(input.data, input.len, SECRET, sizeof SECRET - 1) == NULL)
-                REQUIRE(memmem(out, out_len, SECRET, sizeof SECRET - 1) == NULL);
+        REQUIRE(!has(bytes_of(out, out_len), BYTES(SECRET)));
 }
 
 /* Answers behind each other. Of those to HEAD the body is missing, and where they end is then unknown. */
@@ -153,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         struct bytes input = bytes_of(data, len < INPUT_MAX ? len : INPUT_MAX);
 
+        /* What comes out would prove nothing, now or later: ann could have called an app of hers so. */
+        if (has(input, BYTES(EVE_KEY)) || has(input, BYTES(SECRET))) return 0;
         set_up();
         if (bytes_start_with(input, BYTES("PRI "))) {
                 give(h2_new(&loopback.host, &loopback.peer, &pool), input);
@@ -160,6 +165,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         }
         input = fill_in(input);
         give(h1_new(&loopback.host, &loopback.peer), input);
-        judge(bytes_of(out, out_len), memmem(input.data, input.len, "HEAD", 4) != NULL);
+        judge(bytes_of(out, out_len), has(input, BYTES("HEAD")));
         return 0;
 }
