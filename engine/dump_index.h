@@ -23,7 +23,7 @@ const struct dump_header *dump_index_header(const struct dump_index *index);
 const uint8_t *dump_index_root_hash(const struct dump_index *index);
 
 /* For struct dump_base: the next owner that is not gone. */
-enum result dump_index_next(void *index, struct dump_entry *out) MUST_USE;
+enum result dump_index_next(void *context, struct dump_entry *out) MUST_USE;
 
 /* After R_CORRUPT. */
 const struct dump_fault *dump_index_fault(const struct dump_index *index);

@@ -24,7 +24,7 @@ void dump_base_init(struct dump_base_spool *spool, const struct store *store);
 enum result dump_base_add(struct dump_base_spool *spool, struct bytes entries, struct fault *fault) MUST_USE;
 
 /* For struct dump_base, when all have been added. R_BAD_ARGUMENT: they are not in order, or of no owner. */
-enum result dump_base_next(void *spool, struct dump_entry *out) MUST_USE;
+enum result dump_base_next(void *context, struct dump_entry *out) MUST_USE;
 
 void dump_base_fini(struct dump_base_spool *spool);
 

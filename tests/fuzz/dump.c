@@ -4,6 +4,9 @@
  * of, and what is written again is encrypted. Reading ends, and goes on behind faults; and what is whole gives, written
  * again, the same root hash.
  * One owner is found by the index as by reading all.
+ *
+ * With its third bit there are several, each behind its length of four bytes, which are read as a chain; and one owner
+ * of it, if there is any, is what the chain gives of it.
  */
 #include "engine/dump.h"
 
@@ -108,10 +111,93 @@ static void extract(struct memory *memory, bool is_whole)
         memory_free(&in_order);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+/* ---- Chains ---- */
+
+#define LAYERS_MAX 4
+
+struct seen {
+        bool has_owner;
+        struct owner owner; /* the last */
+        uint64_t records;   /* of it */
+};
+
+static enum result take_chunk(void *context, const struct dump_chunk *chunk)
 {
-        struct bytes input = bytes_of(data, len);
-        uint8_t mode = fuzz_byte(&input);
+        struct dump_chunk copy = *chunk;
+        struct seen *seen = context;
+        struct dump_record record;
+
+        REQUIRE(chunk->content.len > 0 && !chunk->is_delta);
+        if (chunk->is_first) *seen = (struct seen){.has_owner = true, .owner = chunk->owner};
+        REQUIRE(seen->has_owner);
+        while (dump_chunk_next(&copy, &record)) {
+                REQUIRE(!record.is_gone);
+                seen->records++;
+        }
+        return R_OK;
+}
+
+static bool is_of_dumps(enum result r)
+{
+        return r == R_OK || r == R_CORRUPT || r == R_FORMAT || r == R_UNAUTHENTICATED || r == R_WRONG_STATE;
+}
+
+static void read_chain(struct memory *memories, size_t count, const struct dump_secret *given)
+{
+        struct dump_layer layers[LAYERS_MAX];
+        struct memory owner = {0};
+        struct dump_owner_run run = {.secret = given,
+                                     .layers = layers,
+                                     .layer_count = count,
+                                     .write = memory_write,
+                                     .write_context = &owner};
+        struct dump_header header;
+        struct dump_chain *chain;
+        struct seen seen = {0};
+        enum result r;
+        size_t i;
+
+        for (i = 0; i < count; i++)
+                layers[i] = memory_layer(&memories[i]);
+        REQUIRE(dump_chain_open(layers, count, given, &chain) == R_OK);
+        r = dump_chain_header(chain, &header);
+        if (r == R_OK) r = dump_chain_run(chain, take_chunk, &seen);
+        REQUIRE(is_of_dumps(r));
+        dump_chain_close(chain);
+        if (r != R_OK || !seen.has_owner) return;
+        for (i = 0; i < count; i++)
+                memories[i].at = 0;
+        run.owner = seen.owner;
+        REQUIRE(dump_owner_run(&run) == R_OK && run.counts.records == seen.records && run.counts.owners == 1);
+        REQUIRE(memory_check(&owner).outcome == R_ABSENT);
+        memory_free(&owner);
+}
+
+static void take_chain(struct bytes input, uint8_t mode)
+{
+        struct memory memories[LAYERS_MAX] = {0};
+        size_t count = 0, len, i;
+
+        while (count < LAYERS_MAX && input.len >= 4) {
+                struct memory *memory = &memories[count++];
+
+                len = dump_read_number(input.data, 4);
+                input = bytes_of(input.data + 4, input.len - 4);
+                if (len > input.len) len = input.len;
+                memory->data = malloc(len + 1);
+                REQUIRE(memory->data != NULL);
+                memcpy(memory->data, input.data, len);
+                memory->len = len;
+                input = bytes_of(input.data + len, input.len - len);
+                if (mode & 1) hash_all(memory);
+        }
+        if (count > 0) read_chain(memories, count, mode & 2 ? &secret : NULL);
+        for (i = 0; i < count; i++)
+                memory_free(&memories[i]);
+}
+
+static void take_dump(struct bytes input, uint8_t mode)
+{
         bool is_hashed = mode % 2 == 1;
         struct memory memory = {.data = malloc(input.len + 1), .len = input.len}, again = {0};
         struct reading reading, second;
@@ -133,5 +219,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         extract(&memory, reading.outcome == R_ABSENT && reading.fault_count == 0);
         memory_free(&memory);
         memory_free(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+        struct bytes input = bytes_of(data, len);
+        uint8_t mode = fuzz_byte(&input);
+
+        if (mode & 4)
+                take_chain(input, mode);
+        else
+                take_dump(input, mode);
         return 0;
 }

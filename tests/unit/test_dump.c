@@ -566,7 +566,7 @@ static void test_incremental(void **state)
         struct memory memory = incremental(NULL);
         struct reading reading = memory_check(&memory);
         struct dump_reader *reader;
-        struct dump_record record;
+        struct dump_record record = {0};
         struct dump_header found;
         struct dump_chunk chunk;
 

@@ -484,8 +484,31 @@ static void test_no_base(void **state)
         memory_free(&full.memory);
 }
 
+/* With the one in the middle cut off anywhere, or any of its bits flipped, the chain is refused because of that one. */
+static void damage_everywhere(struct memory *const memories[3])
+{
+        struct memory *middle = memories[1];
+        const size_t len = middle->len;
+        struct outcome outcome;
+        size_t at;
+
+        for (at = 0; at < 8 * len; at++) {
+                middle->data[at / 8] ^= (uint8_t)(1 << at % 8);
+                outcome = read_chain(memories, 3);
+                middle->data[at / 8] ^= (uint8_t)(1 << at % 8);
+                assert_true(outcome.r == R_CORRUPT || outcome.r == R_FORMAT);
+                assert_int_equal(outcome.layer, 1);
+        }
+        for (middle->len = 0; middle->len < len; middle->len++) {
+                outcome = read_chain(memories, 3);
+                assert_int_equal(outcome.r, R_CORRUPT);
+                assert_int_equal(outcome.layer, 1);
+        }
+}
+
 /* In a chain of three: order, gaps and repetitions are refused, and a flipped byte anywhere in any of them is found and
- * told of that one. Out of memory is said, at whichever allocation. */
+ * told of that one; as is each bit of the second, and each end that it could have. Out of memory is said, at whichever
+ * allocation. */
 static void test_damage(void **state)
 {
         struct id app = create_app(&ann.who);
@@ -518,6 +541,7 @@ static void test_damage(void **state)
                         memories[i]->data[at] ^= 0x20;
                 }
         }
+        damage_everywhere(memories);
         for (n = 1;; n++) {
                 heap_fail_at(n);
                 outcome = read_chain(memories, 3);
