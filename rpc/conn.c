@@ -127,6 +127,8 @@ static void log_end_of(struct conn *conn, const char *why)
 
 /* ---- Writing ---- */
 
+static const char no_room[] = "the system has no room to wait for it";
+
 static void on_poll_cb(uv_poll_t *handle, int status, int events);
 
 /* Poll for what can be done now. */
@@ -142,10 +144,12 @@ static void update_events(struct conn *conn)
                 events = UV_READABLE;
         if (events == conn->events) return;
         conn->events = events;
-        if (events == 0)
+        if (events == 0) {
                 uv_poll_stop(&conn->poll);
-        else if (uv_poll_start(&conn->poll, events, on_poll_cb) != 0)
+        } else if (loop_poll(conn->loop, &conn->poll, conn->fd, events, on_poll_cb) != R_OK) {
+                log_end_of(conn, no_room);
                 conn_close(conn);
+        }
 }
 
 /* R_OK, and how much the socket took; R_IO: it is broken. */
@@ -448,8 +452,12 @@ static void on_arrival_cb(struct completion *arrival)
         struct loop *loop = conn->loop;
 
         if (conn->tls_context != NULL) conn->tls = tls_new(conn->tls_context);
-        if (loop_is_ending(loop) || (conn->tls_context != NULL && conn->tls == NULL) ||
-            uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
+        if (loop_is_ending(loop) || (conn->tls_context != NULL && conn->tls == NULL)) {
+                forget(conn);
+                return;
+        }
+        if (uv_poll_init_socket(&loop->uv, &conn->poll, conn->fd) != 0) {
+                log_end_of(conn, no_room);
                 forget(conn);
                 return;
         }

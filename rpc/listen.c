@@ -376,11 +376,19 @@ static bool accept_some(struct listener *listener, int count)
 
 static void on_connection_cb(uv_poll_t *handle, int status, int events);
 
+static void pause_accepting(struct listener *listener);
+
+/* R_NO_MEMORY: there is no room to wait in. */
+static enum result wait_for_connections(struct listener *listener)
+{
+        return loop_poll(&listener->loops[0], &listener->poll, listener->fd, UV_READABLE, on_connection_cb);
+}
+
 static void on_pause_over_cb(struct host_timer *timer)
 {
         struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, pause));
 
-        uv_poll_start(&listener->poll, UV_READABLE, on_connection_cb);
+        if (wait_for_connections(listener) != R_OK) pause_accepting(listener);
 }
 
 /* Who waits would wake the loop again and again. */
@@ -412,7 +420,7 @@ enum result listen_start(struct listener *listener, enum plane plane, struct loo
                 listener->loops = NULL;
                 return R_IO;
         }
-        return uv_poll_start(&listener->poll, UV_READABLE, on_connection_cb) == 0 ? R_OK : R_IO;
+        return wait_for_connections(listener);
 }
 
 void listen_use_tls(struct listener *listener, struct tls_context *tls)

@@ -1,6 +1,8 @@
 #include "rpc/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #include "engine/require.h"
 #include "rpc/conn.h"
@@ -103,6 +105,16 @@ void loop_stop(struct loop *loop, enum loop_stop stop)
         while (old < (int)stop && !atomic_compare_exchange_weak(&loop->stop, &old, (int)stop))
                 ;
         REQUIRE(uv_async_send(&loop->async) == 0);
+}
+
+enum result loop_poll(struct loop *loop, uv_poll_t *poll, int fd, int events, uv_poll_cb callback)
+{
+        struct epoll_event event = {.data.fd = fd};
+
+        if (uv_poll_start(poll, events, callback) != 0) return R_NO_MEMORY;
+        if (epoll_ctl(uv_backend_fd(&loop->uv), EPOLL_CTL_ADD, fd, &event) == 0 || errno == EEXIST) return R_OK;
+        uv_poll_stop(poll);
+        return R_NO_MEMORY;
 }
 
 /* ---- Timers ---- */

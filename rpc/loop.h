@@ -75,6 +75,14 @@ void loop_close(struct loop *loop);
 /* Thread: any. Only ever more: draining may be followed by ending. */
 void loop_stop(struct loop *loop, enum loop_stop stop);
 
+/*
+ * uv_poll_start, for what is to be polled for beyond the start. libuv adds a descriptor to the kernel's set when the
+ * loop next waits, and ends the process if there is no room for it (ENOMEM; ENOSPC beyond fs.epoll.max_user_watches,
+ * which all processes of a user share). So it is added here; libuv finds it there, and changes what it waits for.
+ * R_NO_MEMORY: there was no room, and it is not polled for.
+ */
+enum result loop_poll(struct loop *loop, uv_poll_t *poll, int fd, int events, uv_poll_cb callback) MUST_USE;
+
 /* How many connections it has. Thread: any. */
 static inline size_t loop_load(struct loop *loop)
 {

@@ -1,7 +1,9 @@
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "engine/store.h"
 #include "rpc/log.h"
@@ -239,6 +241,28 @@ static void refuse_cores(void)
         setrlimit(RLIMIT_CORE, &one);
 }
 
+/* libuv aborts where the system refuses what a loop cannot be without: memory for its tables, a place for its own
+ * descriptors in the kernel's set. That is no crash, and nothing is to be put in order: what was acknowledged is on
+ * disk. A defect of ours has said where it is before it comes here. */
+static void on_abort(int number)
+{
+        static const char sentence[] =
+                "allod serve: memory or another thing that the server cannot be without is not to be "
+                "had from the operating system, or it has a defect. Nothing that was acknowledged is "
+                "lost; start again.\n";
+
+        (void)number;
+        (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
+        _exit(EXIT_FAILED);
+}
+
+static void explain_aborts(void)
+{
+        const struct sigaction action = {.sa_handler = on_abort};
+
+        sigaction(SIGABRT, &action, NULL);
+}
+
 static int run(const struct arguments *arguments)
 {
         const struct command *command = arguments->command;
@@ -251,6 +275,7 @@ static int run(const struct arguments *arguments)
         int code;
 
         refuse_cores();
+        explain_aborts();
         code = read_options(arguments, &store_options, &server_options);
         if (code != EXIT_DONE) return code;
         if (store_open(&store_options, &store, NULL, &notes, why) != R_OK) return command_failed(command, "%s", why);

@@ -289,9 +289,17 @@ int epoll_pwait(int fd, struct epoll_event *events, int count, int timeout_ms, c
         return (int)CALL(FAULT_POLL, SYS_epoll_pwait, fd, events, count, timeout_ms, set, (size_t)8);
 }
 
+/* As the kernel has it: what is there already needs no room. */
 int epoll_ctl(int fd, int operation, int other, struct epoll_event *event)
 {
-        return (int)CALL(FAULT_WATCH, SYS_epoll_ctl, fd, operation, other, event);
+        int code = (int)syscall(SYS_epoll_ctl, fd, operation, other, event);
+        int error;
+
+        if (code != 0 || operation != EPOLL_CTL_ADD || !fails(FAULT_WATCH)) return code;
+        error = errno;
+        syscall(SYS_epoll_ctl, fd, EPOLL_CTL_DEL, other, event);
+        errno = error;
+        return -1;
 }
 
 int epoll_create1(int flags)

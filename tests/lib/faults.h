@@ -30,7 +30,7 @@
         X(LOCK)                                                                                                        \
         X(ACCEPT)                                                                                                      \
         X(POLL)                                                                                                        \
-        X(WATCH)  /* epoll_ctl */                                                                                      \
+        X(WATCH)  /* epoll_ctl that adds */                                                                            \
         X(CREATE) /* epoll_create1, eventfd, pipe2, socket */                                                          \
         X(BIND)   /* bind, listen */                                                                                   \
         X(THREAD)                                                                                                      \
