@@ -1,6 +1,7 @@
 """The server that is attacked, as its attacker sees it: sockets from 127.0.0.1, frames of HTTP/2, bytes of HTTP/1.1."""
 
 import os
+import re
 import select
 import socket
 import ssl
@@ -8,7 +9,8 @@ import struct
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client"))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "client"))
 
 from test_hostile import PREFACE, SETTINGS, frame, literal  # noqa: E402
 
@@ -23,9 +25,18 @@ PATIENCE_SECONDS = 30
 # What ends before the shortest time-out, whose clock is that of a loop and so a little early, was refused.
 TIMEOUT_SECONDS = 0.9 * min(HEAD_SECONDS, BODY_SECONDS, WRITE_SECONDS, IDLE_SECONDS)
 
-STREAM_WINDOW = 256 << 10  # the server's, for each stream
-STREAMS = 100  # of a connection, and the calls of methods without a key that may be open in all:
-KEYLESS_CALLS = 5000
+
+
+def limit(name):
+    """A number of rpc/limits.h."""
+    with open(os.path.join(ROOT, "rpc", "limits.h")) as file:
+        number, shift = re.search(rf"^#define {name} +\(?(?:\(size_t\))?(\d+)(?: << (\d+)\))?", file.read(), re.M).groups()
+    return int(number) << int(shift or 0)
+
+
+STREAM_WINDOW = limit("H2_STREAM_WINDOW")  # the server's, for each stream
+STREAMS = limit("H2_STREAMS_MAX")  # of a connection, and the calls of methods without a key that may be open in all:
+KEYLESS_CALLS = limit("CALLS_OPEN_MAX") // limit("KEYLESS_SHARE")
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS_FRAME, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS = 1, 4
