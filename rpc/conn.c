@@ -58,6 +58,7 @@ struct conn {
         size_t preface_len;
         uint8_t *unsent; /* what the socket did not take; NULL: nothing */
         size_t unsent_len, unsent_start;
+        struct backlog_seat seat; /* among those in which something waits */
 
         /* patience */
         int64_t read_ns;                    /* last time that bytes came */
@@ -87,6 +88,13 @@ static void on_close_cb(uv_handle_t *handle)
         end(handle->data);
 }
 
+static void drop_unsent(struct conn *conn)
+{
+        free(conn->unsent);
+        conn->unsent = NULL;
+        backlog_leave(&conn->loop->backlog, &conn->seat);
+}
+
 static void conn_close(struct conn *conn)
 {
         struct loop *loop = conn->loop;
@@ -99,8 +107,7 @@ static void conn_close(struct conn *conn)
         if (conn->tls != NULL) loop->records.len = 0; /* nobody else's */
         tls_free(conn->tls);
         conn->tls = NULL;
-        free(conn->unsent);
-        conn->unsent = NULL;
+        drop_unsent(conn);
         if (conn->is_dirty) {
                 for (link = &loop->dirty; *link != conn; link = &(*link)->next_dirty)
                         ;
@@ -175,10 +182,14 @@ static enum result write_unsent(struct conn *conn)
                          &taken) != R_OK)
                 return R_IO;
         conn->unsent_start += taken;
-        if (conn->unsent_start < conn->unsent_len) return R_OK;
-        free(conn->unsent);
-        conn->unsent = NULL;
+        if (conn->unsent_start == conn->unsent_len) drop_unsent(conn);
         return R_OK;
+}
+
+/* The operator is not counted out. */
+static bool is_counted(const struct conn *conn)
+{
+        return conn->peer.plane != PLANE_ADMIN;
 }
 
 static enum result write_new(struct conn *conn, struct bytes bytes)
@@ -192,6 +203,7 @@ static enum result write_new(struct conn *conn, struct bytes bytes)
         conn->unsent = malloc(conn->unsent_len);
         if (conn->unsent == NULL) return R_NO_MEMORY;
         memcpy(conn->unsent, bytes.data + taken, conn->unsent_len);
+        if (is_counted(conn)) backlog_enter(&conn->loop->backlog, &conn->seat, conn->peer.address, conn->unsent_len);
         return R_OK;
 }
 
@@ -279,6 +291,21 @@ static void on_wake_cb(struct carrier *carrier)
         conn->loop->dirty = conn;
 }
 
+/* End what reads too slowly while too much waits. May end `conn` too; to be called where nobody walks the list. */
+static void shed(struct conn *conn)
+{
+        struct backlog *backlog = &conn->loop->backlog;
+        struct backlog_seat *seat;
+
+        if (conn->unsent == NULL) return;
+        while ((seat = backlog_excess(backlog, conn->peer.address)) != NULL) {
+                struct conn *slow = (struct conn *)((char *)seat - offsetof(struct conn, seat));
+
+                log_end_of(slow, "too much waits for peers, and this one has been slow for longest");
+                conn_close(slow);
+        }
+}
+
 void conn_flush_dirty(struct loop *loop)
 {
         while (loop->dirty != NULL) {
@@ -287,6 +314,7 @@ void conn_flush_dirty(struct loop *loop)
                 loop->dirty = conn->next_dirty;
                 conn->is_dirty = false;
                 conn_flush(conn);
+                shed(conn);
         }
 }
 
@@ -423,6 +451,7 @@ static void on_poll_cb(uv_poll_t *handle, int status, int events)
         }
         if (events & UV_READABLE) conn_read(conn);
         conn_flush(conn);
+        shed(conn);
 }
 
 /* ---- Beginning ---- */

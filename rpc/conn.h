@@ -2,7 +2,7 @@
  * A connection: the only reads and writes of sockets. What it reads goes to a carrier, which the first bytes choose
  * (HTTP/2's preface or not); what the carrier produces is written at once, in one system call for all the answers of a
  * turn. Only what the socket does not take is kept, and while there is any nothing is read and nothing produced: a peer
- * that does not read costs WRITE_SIZE.
+ * that does not read costs WRITE_SIZE, and one of many such is closed (backlog.h).
  *
  * With TLS both ways lead through tls.h: what was read is decrypted before a carrier sees it, and what a turn produced
  * goes out as few records. ALPN then chooses the carrier.

@@ -91,7 +91,7 @@ struct exchange_ops {
         void (*consume)(struct exchange *exchange, size_t len);
         void (*respond)(struct exchange *exchange, const struct response *response);
         void (*start)(struct exchange *exchange, int status, const struct field *fields, size_t field_count);
-        size_t (*room)(const struct exchange *exchange);
+        size_t (*room)(struct exchange *exchange);
         void (*write)(struct exchange *exchange, struct bytes data);
         void (*finish)(struct exchange *exchange, const struct field *trailers, size_t trailer_count);
         void (*reset)(struct exchange *exchange, enum reset_code code);
@@ -125,7 +125,7 @@ static inline void exchange_start(struct exchange *exchange, int status, const s
 }
 
 /* How many bytes the carrier takes now without going over the stream's write buffer. 0: wait for call_on_writable. */
-static inline size_t exchange_room(const struct exchange *exchange)
+static inline size_t exchange_room(struct exchange *exchange)
 {
         return exchange->ops->room(exchange);
 }
@@ -161,7 +161,7 @@ void call_on_end(struct exchange *exchange);
  * begun. */
 void call_on_slow(struct exchange *exchange);
 
-/* exchange_room is above 0 again. */
+/* exchange_room said 0, and is above it again. */
 void call_on_writable(struct exchange *exchange);
 
 /* The host drains (host->is_draining is set): streams come to an end. Once for each loop. */

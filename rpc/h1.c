@@ -240,7 +240,7 @@ static void h1_start(struct exchange *exchange, int status, const struct field *
         REQUIRE(exchange->head.is_http2);
 }
 
-static size_t h1_room(const struct exchange *exchange)
+static size_t h1_room(struct exchange *exchange)
 {
         REQUIRE(exchange->head.is_http2);
         return 0;

@@ -417,8 +417,15 @@ static void h2_receive(struct carrier *carrier, struct bytes bytes)
         h2->is_inside = false;
 }
 
-/* Streams that had no room and have some again. Half a buffer's worth, so that the consumer is not told of each frame.
- */
+/* Half a buffer's worth, so that the consumer is not told of each frame. Where buffers are short, an empty one. */
+static bool has_room(struct h2_stream *stream)
+{
+        size_t room = exchange_room(&stream->stream.exchange);
+
+        return room >= STREAM_BUFFER_SIZE / 2 || (room > 0 && h2_stream_unsent(stream).len == 0);
+}
+
+/* Streams that had no room and have some again. */
 static bool notify_writable(struct h2 *h2)
 {
         struct h2_stream *stream;
@@ -427,8 +434,7 @@ static bool notify_writable(struct h2 *h2)
 
         for (stream = h2->streams; stream != NULL; stream = next) {
                 next = stream->next;
-                if (!stream->wants_writable || exchange_room(&stream->stream.exchange) < STREAM_BUFFER_SIZE / 2)
-                        continue;
+                if (!stream->wants_writable || !has_room(stream)) continue;
                 stream->wants_writable = false;
                 is_any = true;
                 call_on_writable(&stream->stream.exchange);

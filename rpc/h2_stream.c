@@ -2,6 +2,7 @@
 
 #include "engine/require.h"
 #include "rpc/date.h"
+#include "rpc/host.h"
 #include "rpc/limits.h"
 
 #define POOL_MAX       1024
@@ -39,6 +40,14 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
         return stream;
 }
 
+static void free_parts(struct h2_stream *stream)
+{
+        free(stream->parts);
+        stream->h2->host->stream_buffers -= stream->parts_size;
+        stream->parts = NULL;
+        stream->parts_start = stream->parts_len = stream->parts_size = 0;
+}
+
 void h2_stream_free(struct h2_stream *stream)
 {
         struct h2 *h2 = stream->h2;
@@ -56,7 +65,7 @@ void h2_stream_free(struct h2_stream *stream)
         if (stream->is_held_back) h2->held_back_count--;
         for (i = 0; i < stream->held_count; i++)
                 nghttp2_rcbuf_decref(stream->held[i]);
-        free(stream->parts);
+        free_parts(stream);
         free(stream->trailer_heap);
         if (h2->pool->free_count >= POOL_MAX) {
                 free(stream);
@@ -118,7 +127,12 @@ static void advance(struct h2_stream *stream, size_t len)
                 return;
         }
         stream->parts_start += len;
-        if (stream->parts_start == stream->parts_len) stream->parts_start = stream->parts_len = 0;
+        if (stream->parts_start < stream->parts_len) return;
+        /* A stream may be quiet for hours. */
+        if (stream->parts_size > PARTS_SIZE_MIN)
+                free_parts(stream);
+        else
+                stream->parts_start = stream->parts_len = 0;
 }
 
 int h2_stream_send_cb(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
@@ -253,11 +267,16 @@ static void h2_start(struct exchange *exchange, int status, const struct field *
         h2_wake(stream->h2);
 }
 
-static size_t h2_room(const struct exchange *exchange)
+static size_t h2_room(struct exchange *exchange)
 {
-        const struct h2_stream *stream = (const struct h2_stream *)exchange;
+        struct h2_stream *stream = stream_of(exchange);
+        bool is_busy = exchange->host->stream_buffers > STREAM_BUFFERS_MAX && exchange->peer->plane != PLANE_ADMIN;
+        size_t size = is_busy ? STREAM_BUFFER_BUSY : STREAM_BUFFER_SIZE;
+        size_t used = stream->parts_len - stream->parts_start;
 
-        return STREAM_BUFFER_SIZE - (stream->parts_len - stream->parts_start);
+        if (used < size) return size - used;
+        stream->wants_writable = true;
+        return 0;
 }
 
 static bool grow_parts(struct h2_stream *stream, size_t needed)
@@ -275,6 +294,7 @@ static bool grow_parts(struct h2_stream *stream, size_t needed)
                 size *= 2;
         parts = realloc(stream->parts, size);
         if (parts == NULL) return false;
+        stream->h2->host->stream_buffers += size - stream->parts_size;
         stream->parts = parts;
         stream->parts_size = size;
         return true;
@@ -301,7 +321,7 @@ static void h2_write(struct exchange *exchange, struct bytes data)
         }
         memcpy(stream->parts + stream->parts_len, data.data, data.len);
         stream->parts_len += data.len;
-        stream->wants_writable = h2_room(exchange) == 0;
+        (void)h2_room(exchange); /* takes note if there is none left */
         resume(stream);
 }
 

@@ -57,8 +57,9 @@ struct host {
         struct log *log;
         struct host_counters counters;
         bool has_reflection;
-        bool is_draining; /* health says NOT_SERVING, streams come to an end: set it, then call_on_drain */
-        size_t owed;      /* completions that were announced and have not run */
+        bool is_draining;      /* health says NOT_SERVING, streams come to an end: set it, then call_on_drain */
+        size_t owed;           /* completions that were announced and have not run */
+        size_t stream_buffers; /* bytes of buffers in which answers in parts wait for peers */
         int64_t start_ns;
         struct host *next; /* the server's hosts in a ring; NULL: this is the only one */
         void *loop;        /* loop.c's */

@@ -63,6 +63,18 @@
 #define READ_SIZE  ((size_t)64 << 10)
 #define WRITE_SIZE ((size_t)256 << 10)
 
+/* Those of all connections: as many as a thousand that read slowly have, each loop having its part of it but no less
+ * than UNSENT_MIN. An address may hold a part of that. Above it the connection ends that has not caught up for longest.
+ * The operator's do not count. */
+#define UNSENT_MAX        ((size_t)256 << 20)
+#define UNSENT_MIN        ((size_t)16 << 20)
+#define UNSENT_SHARE_PART 8
+
+/* And the buffers of streams that are answered in parts, on one loop: 256 full ones. Above it a stream has
+ * STREAM_BUFFER_BUSY, some 20 MiB for as many as there may be. */
+#define STREAM_BUFFERS_MAX ((size_t)16 << 20)
+#define STREAM_BUFFER_BUSY ((size_t)1 << 10)
+
 /* What the kernel may hold of a connection beyond what is on its way. It grows to megabytes for each, else, and a peer
  * that reads slowly would look like one that does not read at all. */
 #define KERNEL_UNSENT_MAX (128 << 10)

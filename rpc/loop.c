@@ -242,6 +242,7 @@ enum result loop_open(struct loop *loop, struct store *store, struct log *log)
         loop_set_patience(loop, &(struct bounds){0});
         arena_pool_init(&loop->host.arenas, ARENAS_MAX);
         call_pool_init(&loop->host.calls);
+        backlog_init(&loop->backlog, UNSENT_MAX, false);
         loop_update_time(loop);
         loop->host.start_ns = loop->now_ns;
         loop->jitter = (uint64_t)loop->now_ns ^ (uint64_t)(uintptr_t)loop;

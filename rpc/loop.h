@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "rpc/backlog.h"
 #include "rpc/carrier.h"
 #include "rpc/h2.h"
 #include "rpc/host.h"
@@ -42,6 +43,7 @@ struct loop {
         struct conn *conns;       /* all, doubly linked */
         struct conn *dirty;       /* to be flushed before sleeping, singly linked */
         atomic_size_t conn_count; /* those handed over and not yet here too */
+        struct backlog backlog;   /* what their sockets do not take; UNSENT_MAX and no shares unless it is set */
         struct h2_pool h2_streams;
         uint8_t *read_buffer;     /* READ_SIZE */
         uint8_t *plain_buffer;    /* READ_SIZE, for what TLS decrypts */

@@ -295,6 +295,14 @@ static size_t calls_max(unsigned loop_count)
         return part < CALLS_OPEN_MIN ? CALLS_OPEN_MIN : part;
 }
 
+/* And of the bytes that wait for peers. */
+static size_t unsent_max(unsigned loop_count)
+{
+        size_t part = UNSENT_MAX / loop_count;
+
+        return part < UNSENT_MIN ? UNSENT_MIN : part;
+}
+
 static void set_up_loop(struct server *server, struct loop *loop, const struct server_options *options)
 {
         if (options->drain_ms != 0) loop->drain_ms = options->drain_ms;
@@ -322,6 +330,8 @@ static enum result open_loops(struct server *server, const struct server_options
                 if (r != R_OK) return explain(why, r, "Cannot open an event loop: %s.", result_text(r));
                 set_up_loop(server, loop, options);
                 loop->host.calls.open_max = calls_max(count);
+                /* Where an address may have any number of connections, it is a proxy's. */
+                backlog_init(&loop->backlog, unsent_max(count), options->bounds.connections_per_address >= 0);
                 loop->host.next = &server->loops[(server->loop_count + 1) % count].host;
                 server->loop_count++;
         }

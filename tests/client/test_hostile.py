@@ -5,6 +5,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -303,13 +304,53 @@ def test_slow_readers(server, store, http1):
         raw.socket.close()
 
 
+def test_crowd_of_slow_readers(tmp_path):
+    """Without a key, and a little for each: what waits for one address is bounded, those end that have been slow for longest, and
+    another address that reads slowly, for longer than they, misses nothing."""
+    share = 32 << 20
+    count = 20_000
+    requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * count
+    harness.tool("init", "--data", tmp_path / "store")
+    with harness.serving(tmp_path / "store", "--limit-loopback", "--workers", "1", "--write-timeout", "10m") as server:
+        def reader(address):
+            """A connection that is not read, and whose requests have gone or fill all buffers."""
+            raw = socket.socket()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.bind((address, 0))
+            raw.connect(("127.0.0.1", server.port))
+            raw.settimeout(harness.BOUND_SECONDS)
+            try:
+                raw.sendall(requests)
+            except OSError:
+                pass
+            return raw
+
+        neighbour = reader("127.0.0.2")
+        before = resident(server)
+        crowd = [reader("127.0.0.1") for _ in range(600)]
+        poll = select.poll()
+        for raw in crowd:
+            poll.register(raw, 0)
+        until = time.monotonic() + harness.BOUND_SECONDS
+        while (ended := len(poll.poll(0))) < 50 and time.monotonic() < until:
+            time.sleep(0.05)
+        print(f"{ended} of {len(crowd)} ended, {(resident(server) - before) >> 20} MiB")
+        assert 50 <= ended < len(crowd)
+        assert resident(server) - before < 2.5 * share or harness.is_sanitized(), "what waits, and requests; of all: 110 MiB"
+        neighbour.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(lambda: neighbour.recv(1 << 20), b""))
+        assert answers.count(b"HTTP/1.1 404 ") == count + 1
+        for raw in [neighbour, *crowd]:
+            raw.close()
+
+
 def resident(server):
     with open(f"/proc/{server.child.pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_many_idle_connections(server, http1, store):
-    raws = [Raw(server) for _ in range(300)]
+    raws = [Raw(server) for _ in range(600)]
     assert http1("GET", "/app?page_size=1", store.alice.headers()).status == 200
     for raw in raws:
         raw.socket.close()

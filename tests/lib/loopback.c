@@ -153,7 +153,7 @@ static void start(struct exchange *exchange, int status, const struct field *fie
         append_fields(asked, fields, field_count);
 }
 
-static size_t room(const struct exchange *exchange)
+static size_t room(struct exchange *exchange)
 {
         return ((const struct asked *)exchange)->room;
 }

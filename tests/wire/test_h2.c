@@ -751,6 +751,42 @@ static void test_parts(void **state)
         wire_fini(&wire);
 }
 
+/* The buffers of parts are counted while something waits in them. While those of all are many, a stream has a small
+ * one, is told when that is empty, and comes through whole. The operator's has its own size. */
+static void test_busy_buffers(void **state)
+{
+        static uint8_t part[STREAM_BUFFER_SIZE];
+        struct wire wire;
+
+        (void)state;
+        wire_init(&wire);
+        request(&wire, "GET", "/feed", NULL, 0, NULL, 0);
+        pump(&wire);
+        exchange_write(consumer.held, bytes_of(part, sizeof part / 2));
+        assert_int_equal(wire.host.stream_buffers, sizeof part / 2);
+        pump(&wire);
+        assert_int_equal(wire.host.stream_buffers, 0);
+
+        wire.host.stream_buffers = STREAM_BUFFERS_MAX; /* others' */
+        exchange_write(consumer.held, bytes_of(part, 1));
+        assert_int_equal(exchange_room(consumer.held), STREAM_BUFFER_BUSY - 1);
+        exchange_write(consumer.held, bytes_of(part, STREAM_BUFFER_BUSY - 1));
+        assert_int_equal(exchange_room(consumer.held), 0);
+        wire.peer.plane = PLANE_ADMIN;
+        assert_int_equal(exchange_room(consumer.held), STREAM_BUFFER_SIZE - STREAM_BUFFER_BUSY);
+        wire.peer.plane = PLANE_PUBLIC;
+        assert_null(strstr(consumer.transcript, "writable"));
+        pump(&wire);
+        assert_non_null(strstr(consumer.transcript, "writable"));
+        exchange_write(consumer.held, bytes_of(part, STREAM_BUFFER_BUSY));
+        exchange_finish(consumer.held, NULL, 0);
+        pump(&wire);
+        assert_int_equal(wire.body_len, sizeof part / 2 + 2 * STREAM_BUFFER_BUSY);
+        assert_int_equal(wire.closed, 1);
+        assert_int_equal(wire.host.stream_buffers, STREAM_BUFFERS_MAX);
+        wire_fini(&wire);
+}
+
 /* HEAD gets the length of the body and no body; 204 gets neither. */
 static void test_answers_without_body(void **state)
 {
@@ -1045,6 +1081,7 @@ int main(void)
                 cmocka_unit_test(test_end_while_requests_wait),
                 cmocka_unit_test(test_greeting),
                 cmocka_unit_test(test_parts),
+                cmocka_unit_test(test_busy_buffers),
                 cmocka_unit_test(test_answers_without_body),
                 cmocka_unit_test(test_continue),
                 cmocka_unit_test(test_resets),
