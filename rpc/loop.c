@@ -1,6 +1,7 @@
 #include "rpc/loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -24,12 +25,14 @@ void host_post(struct host *host, struct completion *completion)
         struct loop *loop = loop_of(host);
         struct completion *newest = atomic_load_explicit(&loop->posted, memory_order_relaxed);
 
+        atomic_fetch_add_explicit(&loop->poster_count, 1, memory_order_relaxed); /* the next line releases it */
         do
                 completion->next = newest;
         while (!atomic_compare_exchange_weak_explicit(&loop->posted, &newest, completion, memory_order_release,
                                                       memory_order_relaxed));
         /* Whoever finds it empty wakes the loop; the others find that done. */
         if (newest == NULL) REQUIRE(uv_async_send(&loop->async) == 0);
+        atomic_fetch_sub_explicit(&loop->poster_count, 1, memory_order_release);
 }
 
 void host_expect(struct host *host, struct completion *completion)
@@ -102,9 +105,11 @@ void loop_stop(struct loop *loop, enum loop_stop stop)
 {
         int old = atomic_load(&loop->stop);
 
+        atomic_fetch_add_explicit(&loop->poster_count, 1, memory_order_relaxed);
         while (old < (int)stop && !atomic_compare_exchange_weak(&loop->stop, &old, (int)stop))
                 ;
         REQUIRE(uv_async_send(&loop->async) == 0);
+        atomic_fetch_sub_explicit(&loop->poster_count, 1, memory_order_release);
 }
 
 enum result loop_poll(struct loop *loop, uv_poll_t *poll, int fd, int events, uv_poll_cb callback)
@@ -274,6 +279,8 @@ void loop_run(struct loop *loop)
 
 void loop_close(struct loop *loop)
 {
+        while (atomic_load_explicit(&loop->poster_count, memory_order_acquire) > 0) /* for a system call at most */
+                sched_yield();
         close_handles(loop);
         uv_run(&loop->uv, UV_RUN_DEFAULT); /* the close callbacks */
         REQUIRE(uv_loop_close(&loop->uv) == 0);

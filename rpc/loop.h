@@ -38,6 +38,7 @@ struct loop {
         struct timer_heap timers;
         _Atomic(struct completion *) posted; /* newest first */
         atomic_int stop;                     /* enum loop_stop */
+        atomic_int poster_count;             /* threads inside host_post and loop_stop */
 
         /* connections */
         struct conn *conns;       /* all, doubly linked */
@@ -71,7 +72,12 @@ void loop_set_patience(struct loop *loop, const struct bounds *bounds);
 /* Until loop_stop was called and no connection is left. */
 void loop_run(struct loop *loop);
 
-/* The loop has run to its end, or never did. */
+/*
+ * The loop has run to its end, or never did. Waits for threads that are still inside host_post or loop_stop: a loop may
+ * have seen what they handed over, by another's wake, and ended upon it, before they come to wake it themselves. They
+ * count themselves in before they hand over, so whoever saw that sees the count; and out when they no longer touch the
+ * loop. Nobody may come to post for the first time: a completion that is owed keeps the loop running.
+ */
 void loop_close(struct loop *loop);
 
 /* Thread: any. Only ever more: draining may be followed by ending. */

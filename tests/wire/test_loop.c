@@ -290,6 +290,69 @@ static void test_posts(void **state)
                 assert_int_equal(posters[i].last, POSTS);
 }
 
+static _Thread_local bool is_late;
+static atomic_bool has_run, has_ended, has_sent;
+
+int __real_uv_async_send(uv_async_t *async);
+int __wrap_uv_async_send(uv_async_t *async);
+
+/* Who is late wakes the loop when it has ended, and not at once. */
+int __wrap_uv_async_send(uv_async_t *async)
+{
+        int i;
+        int error;
+
+        if (!is_late) return __real_uv_async_send(async);
+        while (!has_ended)
+                sched_yield();
+        for (i = 0; i < 1000; i++)
+                sched_yield();
+        error = __real_uv_async_send(async);
+        has_sent = true;
+        return error;
+}
+
+static void on_late_post(struct completion *completion)
+{
+        (void)completion;
+        has_run = true;
+}
+
+static void *post_late(void *runner)
+{
+        static struct completion completion;
+
+        completion = (struct completion){.run = on_late_post, .is_owed = true};
+        is_late = true;
+        host_post(&((struct runner *)runner)->loop.host, &completion);
+        return NULL;
+}
+
+/* A loop that has run a completion upon another's wake, and ended, is there until the poster has woken it, too. */
+static void test_late_poster(void **state)
+{
+        struct runner runner;
+        pthread_t thread;
+
+        (void)state;
+        runner_init(&runner);
+        runner.loop.host.owed = 1;
+        runner_start(&runner);
+        assert_int_equal(pthread_create(&thread, NULL, post_late, &runner), 0);
+        while (atomic_load(&runner.loop.posted) == NULL)
+                sched_yield();
+        loop_stop(&runner.loop, LOOP_ENDS);
+        assert_int_equal(pthread_join(runner.thread, NULL), 0);
+        assert_true(has_run);
+        assert_false(has_sent);
+        has_ended = true;
+        loop_close(&runner.loop);
+        assert_true(has_sent);
+        commons_free(runner.loop.host.commons);
+        memset(&runner.loop, 0xaa, sizeof runner.loop);
+        pthread_join(thread, NULL);
+}
+
 /* ---- Snapshots ---- */
 
 /* A turn in which a socket is read before the writer's completion comes, and a request that waited behind the update in
@@ -567,17 +630,12 @@ static void test_listen_parse(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_versions),
-                cmocka_unit_test(test_slow_reader),
-                cmocka_unit_test(test_peer_leaves),
-                cmocka_unit_test(test_drain),
-                cmocka_unit_test(test_end),
-                cmocka_unit_test(test_posts),
-                cmocka_unit_test(test_completion_is_seen),
-                cmocka_unit_test(test_timers),
-                cmocka_unit_test(test_ages),
-                cmocka_unit_test(test_listen_tcp),
-                cmocka_unit_test(test_listen_unix),
+                cmocka_unit_test(test_versions),     cmocka_unit_test(test_slow_reader),
+                cmocka_unit_test(test_peer_leaves),  cmocka_unit_test(test_drain),
+                cmocka_unit_test(test_end),          cmocka_unit_test(test_posts),
+                cmocka_unit_test(test_late_poster),  cmocka_unit_test(test_completion_is_seen),
+                cmocka_unit_test(test_timers),       cmocka_unit_test(test_ages),
+                cmocka_unit_test(test_listen_tcp),   cmocka_unit_test(test_listen_unix),
                 cmocka_unit_test(test_listen_parse),
         };
 
