@@ -241,15 +241,23 @@ static void end_for_pings(struct h2 *h2)
         end_for_abuse(h2, "too many pings");
 }
 
+static const uint8_t drain_ping[8] = {'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'};
+
 static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
 {
         bool is_answer = frame->hd.flags & NGHTTP2_FLAG_ACK;
 
-        if (!is_answer && !budget_spend(&h2->pings, host_now_ns(h2->host))) end_for_pings(h2);
-        if (is_answer && h2->is_pinged)
+        if (!is_answer) {
+                if (!budget_spend(&h2->pings, host_now_ns(h2->host))) end_for_pings(h2);
+        } else if (h2->is_pinged && !h2->is_ping_answered &&
+                   memcmp(frame->ping.opaque_data, drain_ping, sizeof drain_ping) == 0) {
+                h2->is_ping_answered = true;
                 h2_check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
                                                    nghttp2_session_get_last_proc_stream_id(h2->session),
                                                    NGHTTP2_NO_ERROR, NULL, 0));
+        } else {
+                spend_control(h2); /* nobody asked */
+        }
 }
 
 /* Frames of priorities nghttp2 throws away without a word, since we refuse them. (And those of kinds that it does not
@@ -374,7 +382,7 @@ static void on_goaway_sent(struct h2 *h2)
 {
         if (!h2->is_draining || h2->is_pinged) return;
         h2->is_pinged = true;
-        h2_check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
+        h2_check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, drain_ping));
 }
 
 static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)

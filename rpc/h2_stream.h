@@ -49,6 +49,7 @@ struct h2 {
         bool is_in_block; /* between the first and the last frame of a header block */
         bool is_draining;
         bool is_pinged; /* the drain's notice is out, and the PING behind it */
+        bool is_ping_answered;
         bool is_failed; /* nghttp2 gave up: nothing more comes out */
         bool is_reserve_used;
         void *reserve[128]; /* memory_realloc's: more than H2_STREAMS_MAX */

@@ -34,8 +34,9 @@
 #define H2_RESETS_BURST      200
 #define H2_RESETS_PER_SECOND 33
 
-/* SETTINGS, PING, PRIORITY and empty DATA frames (CVE-2019-9512, 9515, 9518). Clients of gRPC measure the path with a
- * PING per round trip while replies flow, so each DATA frame sent earns two. */
+/* SETTINGS, PING, PRIORITY and empty DATA frames, and answers to PINGs that we did not send (CVE-2019-9512, 9515,
+ * 9518). Clients of gRPC measure the path with a PING per round trip while replies flow, so each DATA frame sent earns
+ * two. */
 #define H2_CONTROLS_BURST      1000
 #define H2_CONTROLS_PER_SECOND 100
 #define H2_CONTROLS_PER_DATA   2

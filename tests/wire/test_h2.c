@@ -978,6 +978,48 @@ static void test_request_trailers(void **state)
         wire_fini(&wire);
 }
 
+/* A drain's PING is answered once; answers to nothing are counted, while a connection drains and before. */
+static void test_ping_answers(void **state)
+{
+        static const uint8_t zeros[8], draining[] = "draining";
+        struct wire wire;
+        bool drains;
+        int i;
+
+        (void)state;
+        for (drains = false;; drains = true) {
+                wire_init(&wire);
+                consumer.is_quiet = true;
+                request(&wire, "GET", "/hold", NULL, 0, NULL, 0);
+                pump(&wire);
+                if (drains) {
+                        wire.carrier->ops->drain(wire.carrier);
+                        assert_true(take(&wire));
+                        frame(&wire, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, zeros, 8);
+                        while (take(&wire))
+                                ;
+                        assert_int_equal(wire.goaways, 1);
+                        frame(&wire, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, draining, 8);
+                        while (take(&wire))
+                                ;
+                        assert_int_equal(wire.goaways, 2);
+                }
+                for (i = 0; i < H2_CONTROLS_BURST - 10; i++)
+                        frame(&wire, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, draining, 8);
+                while (take(&wire))
+                        ;
+                assert_int_equal(wire.goaways, drains ? 2 : 0);
+                for (i = 0; i < 20; i++)
+                        frame(&wire, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, draining, 8);
+                while (take(&wire))
+                        ;
+                assert_int_equal(wire.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+                assert_true(wire.carrier->ops->is_finished(wire.carrier));
+                wire_fini(&wire);
+                if (drains) return;
+        }
+}
+
 /* Drain: GOAWAY with the greatest id and a PING, then with the last id; what runs is finished, then the connection. */
 static void test_drain(void **state)
 {
@@ -1091,6 +1133,7 @@ int main(void)
                 cmocka_unit_test(test_request_trailers),
                 cmocka_unit_test(test_drain),
                 cmocka_unit_test(test_pings),
+                cmocka_unit_test(test_ping_answers),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_no_memory),
         };
