@@ -229,6 +229,15 @@ static void spend_control(struct h2 *h2)
         if (!budget_spend(&h2->controls, host_now_ns(h2->host))) end_for_abuse(h2, "flood of control frames");
 }
 
+/* What was sent is read in pieces, and a window updated for some of them. */
+static void spend_update(struct h2 *h2)
+{
+        if (h2->updates_left > 0)
+                h2->updates_left--;
+        else
+                spend_control(h2);
+}
+
 /* The words are gRPC's (its A8 and A9): who hears them doubles the time between two PINGs. */
 static void end_for_pings(struct h2 *h2)
 {
@@ -260,14 +269,15 @@ static void on_ping(struct h2 *h2, const nghttp2_frame *frame)
         }
 }
 
-/* Frames of priorities nghttp2 throws away without a word, since we refuse them. (And those of kinds that it does not
- * know, of which nobody hears; they cost no more than their bytes.) */
+/* Frames of priorities nghttp2 throws away without a word, since we refuse them, and updates of streams that are gone.
+ * (And those of kinds that it does not know, of which nobody hears; they cost no more than their bytes.) */
 static int on_begin_frame_cb(nghttp2_session *session, const nghttp2_frame_hd *head, void *user_data)
 {
         struct h2 *h2 = user_data;
 
         if (head->type == NGHTTP2_HEADERS && is_stale(h2, head->stream_id))
                 h2_check(h2, nghttp2_session_terminate_session(session, NGHTTP2_STREAM_CLOSED));
+        if (head->type == NGHTTP2_WINDOW_UPDATE) spend_update(h2);
         if (head->type == NGHTTP2_PRIORITY) {
                 spend_control(h2);
                 if (head->stream_id == 0)
@@ -297,8 +307,8 @@ static int on_frame_recv_cb(nghttp2_session *session, const nghttp2_frame *frame
                 if (is_end) {
                         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
                         if (stream != NULL) on_end(stream);
-                } else if (frame->hd.length == 0) {
-                        spend_control(h2);
+                } else if (frame->hd.length == frame->data.padlen) {
+                        spend_control(h2); /* nothing but padding, whose length is part of it */
                 }
                 break;
         case NGHTTP2_PING:
@@ -398,6 +408,8 @@ static int on_frame_send_cb(nghttp2_session *session, const nghttp2_frame *frame
                 h2->last_reset_id = frame->hd.stream_id;
         if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
         if (frame->hd.type == NGHTTP2_DATA) budget_earn(&h2->controls, H2_CONTROLS_PER_DATA);
+        h2->updates_left += H2_UPDATES_PER_FRAME;
+        if (frame->hd.type == NGHTTP2_DATA) h2->updates_left += frame->hd.length / H2_UPDATE_LEN;
         budget_earn(&h2->pings, H2_CONTROLS_PER_DATA);
         if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);

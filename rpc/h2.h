@@ -13,7 +13,8 @@
  *      abuse           budgets for streams that end while their handler runs and for frames that ask for nothing; when
  *                      one is overdrawn, GOAWAY (ENHANCE_YOUR_CALM) and the end. PINGs of a client that keeps its path
  *                      open have one of their own; overdrawn, it says "too_many_pings", and gRPC's clients ask less
- * often drain           GOAWAY with the greatest id and a PING; when that is answered, GOAWAY with the last id taken
+ *                      often
+ *      drain           GOAWAY with the greatest id and a PING; when that is answered, GOAWAY with the last id taken
  *
  * A reply's body is not copied until its frame is due: then from the call's arena into the output, behind its header.
  *

@@ -42,6 +42,7 @@ struct h2 {
         struct budget resets;
         struct budget controls;
         struct budget pings;
+        uint64_t updates_left; /* WINDOW_UPDATEs that what was sent accounts for */
 
         /* the connection */
         bool is_inside; /* receive, produce or free are running: the owner will look at the output by itself */

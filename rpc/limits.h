@@ -41,6 +41,11 @@
 #define H2_CONTROLS_PER_SECOND 100
 #define H2_CONTROLS_PER_DATA   2
 
+/* WINDOW_UPDATEs cost as much beyond what was sent. Clients update two windows, the connection's and the stream's, most
+ * of them when a part of one is used up, and the most eager (Go's) for each 4 KiB that is read. */
+#define H2_UPDATES_PER_FRAME 2 /* of HEADERS and DATA */
+#define H2_UPDATE_LEN        1024
+
 /* PINGs while nothing is sent; each HEADERS and DATA frame earns some, as above. gRPC's servers take one each five
  * minutes, and clients that keep a path through a NAT open are cut off for it; ours answers one a second, with a
  * minute's worth at once. Libraries ask at most every 10 s. */

@@ -978,6 +978,49 @@ static void test_request_trailers(void **state)
         wire_fini(&wire);
 }
 
+/* DATA that is nothing but padding, and updates of windows that nothing was sent into, are floods like others. As many
+ * updates as the most eager of clients sends for what it reads are none. */
+static void test_idle_frames(void **state)
+{
+        static const uint8_t one_more[4] = {0, 0, 0, 1}, padding[] = {3, 0, 0, 0}, no_padding[] = {0};
+        struct wire wire;
+        size_t i;
+
+        (void)state;
+        wire_init(&wire);
+        wire.has_more = true;
+        request(&wire, "POST", "/hold", NULL, 0, "a", 1);
+        pump(&wire);
+        for (i = 0; i < H2_CONTROLS_BURST / 2 + 10; i++) {
+                frame(&wire, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, (uint32_t)wire.id, padding, sizeof padding);
+                frame(&wire, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, (uint32_t)wire.id, no_padding, sizeof no_padding);
+        }
+        while (take(&wire))
+                ;
+        assert_int_equal(wire.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        wire_fini(&wire);
+
+        wire_init(&wire);
+        consumer.is_quiet = true;
+        consumer.large_len = 4 << 20;
+        nghttp2_session_set_local_window_size(wire.client, NGHTTP2_FLAG_NONE, 0, 100 << 20);
+        request(&wire, "GET", "/large", NULL, 0, NULL, 0);
+        nghttp2_session_set_local_window_size(wire.client, NGHTTP2_FLAG_NONE, wire.id, 100 << 20);
+        pump(&wire);
+        assert_int_equal(wire.body_len, consumer.large_len);
+        for (i = 0; i < 2 * consumer.large_len / 4096; i++)
+                frame(&wire, NGHTTP2_WINDOW_UPDATE, 0, i % 2 == 0 ? 0 : (uint32_t)wire.id, one_more, 4);
+        while (take(&wire))
+                ;
+        assert_int_equal(wire.goaways, 0);
+        for (i = 0; i < 3 * consumer.large_len / H2_UPDATE_LEN + H2_CONTROLS_BURST; i++)
+                frame(&wire, NGHTTP2_WINDOW_UPDATE, 0, i % 2 == 0 ? 0 : (uint32_t)wire.id, one_more, 4);
+        while (take(&wire))
+                ;
+        assert_int_equal(wire.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        wire_fini(&wire);
+}
+
 /* A drain's PING is answered once; answers to nothing are counted, while a connection drains and before. */
 static void test_ping_answers(void **state)
 {
@@ -1134,6 +1177,7 @@ int main(void)
                 cmocka_unit_test(test_drain),
                 cmocka_unit_test(test_pings),
                 cmocka_unit_test(test_ping_answers),
+                cmocka_unit_test(test_idle_frames),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_no_memory),
         };
