@@ -242,23 +242,21 @@ static void refuse_cores(void)
 }
 
 /* libuv aborts where the system refuses what a loop cannot be without: memory for its tables, a place for its own
- * descriptors in the kernel's set. That is no crash, and nothing is to be put in order: what was acknowledged is on
- * disk. A defect of ours has said where it is before it comes here. */
+ * descriptors in the kernel's set. Its operator is told, which libuv does not do. Then it ends by the signal, as after
+ * a defect, which has said where it is before it comes here. */
 static void on_abort(int number)
 {
         static const char sentence[] =
-                "allod serve: memory or another thing that the server cannot be without is not to be "
-                "had from the operating system, or it has a defect. Nothing that was acknowledged is "
-                "lost; start again.\n";
+                "allod serve: aborted: memory or another thing that the server cannot be without is not to be had from "
+                "the operating system, or it has a defect. Nothing that was acknowledged is lost; start again.\n";
 
         (void)number;
         (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
-        _exit(EXIT_FAILED);
 }
 
 static void explain_aborts(void)
 {
-        const struct sigaction action = {.sa_handler = on_abort};
+        const struct sigaction action = {.sa_handler = on_abort, .sa_flags = SA_RESETHAND};
 
         sigaction(SIGABRT, &action, NULL);
 }
