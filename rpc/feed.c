@@ -203,7 +203,11 @@ void feed_send(struct call *call, const struct message *message)
         written = feed->sent == feed->waiting_len ? write_some(call, frame) : 0;
         if (written == frame.len) return;
         if ((r = keep(call, bytes_of(frame.data + written, frame.len - written))) != R_OK) {
-                /* Half a message went out: there is no honest way to go on. */
+                if (written == 0 && r == R_NO_MEMORY) {
+                        feed_finish(call, r); /* behind what waits */
+                        return;
+                }
+                /* Half a message went out, or the peer does not read: there is no honest way to go on. */
                 exchange_reset(call->exchange, RESET_INTERNAL);
                 call_answered(call, r, "a slow reader");
         }

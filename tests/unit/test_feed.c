@@ -449,6 +449,42 @@ static void test_keyless_memory(void **state)
         assert_int_equal(share->held, 0);
 }
 
+static void test_no_memory_to_wait_in(void **state)
+{
+        /* When memory is out while nothing of a message was written, what waits still goes out, and then a status. */
+        reflection_request request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+        struct arena_budget *share = &loopback.host.commons->keyless_share;
+        char name[] = "allod/v1/app.proto";
+        size_t held_max = share->held_max;
+        size_t ended = 0;
+        size_t more;
+
+        (void)state;
+        request.message_request_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME;
+        request.file_by_filename = name;
+        for (more = 1024; more < (size_t)512 << 10; more += 1024) {
+                struct asked asked;
+
+                begin_reflection(&asked);
+                asked.room = 0;
+                ask(&asked, &request);
+                share->held_max = share->held + more;
+                ask(&asked, &request);
+                ask(&asked, &request);
+                share->held_max = held_max;
+                assert_false(asked.is_reset);
+                asked.room = SIZE_MAX;
+                call_on_writable(&asked.exchange);
+                if (asked.is_finished) {
+                        assert_int_equal(loopback_grpc_status(&asked), GRPC_RESOURCE_EXHAUSTED);
+                        ended++;
+                }
+                loopback_close(&asked);
+        }
+        assert_true(ended > 0);
+}
+
 static void test_bounds(void **state)
 {
         /* A reader that never reads, messages without end, a message too large: each ends its stream. */
@@ -625,6 +661,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_reflection_off, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_slow_reader, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_keyless_memory, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_no_memory_to_wait_in, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_hold, set_up, tear_down),
