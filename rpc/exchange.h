@@ -81,7 +81,7 @@ struct response {
 
 enum reset_code {
         RESET_CANCEL,   /* we no longer want it: HTTP/2 CANCEL */
-        RESET_REFUSED,  /* never begun, may be repeated: REFUSED_STREAM */
+        RESET_REFUSED,  /* never begun, may be repeated: REFUSED_STREAM, HTTP/1.1's 503 */
         RESET_INTERNAL, /* INTERNAL_ERROR */
 };
 

@@ -211,13 +211,38 @@ static void h1_respond(struct exchange *exchange, const struct response *respons
         wake(h1);
 }
 
+/* Nothing has been done, and there may be no memory to say so with. */
+static void answer_refused(struct h1 *h1)
+{
+        enum {
+                BODY_LEN = 52
+        };
+        static const struct bytes whole = BYTES("HTTP/1.1 503 Service Unavailable\r\n"
+                                                "content-type: application/json\r\n"
+                                                "content-length: 52\r\n"
+                                                "retry-after: 1\r\n"
+                                                "connection: close\r\n\r\n"
+                                                "{\"error\":\"The server is too busy; try again later.\"}");
+        bool is_head = bytes_equal(h1->stream.exchange.head.method, BYTES("HEAD"));
+
+        h1->state = H1_ANSWER;
+        h1->is_keeping_alive = false;
+        h1->owes_continue = false;
+        clear(&h1->answer);
+        h1->body = bytes_of(whole.data, is_head ? whole.len - BODY_LEN : whole.len);
+}
+
+/* Other than before anything was done, only the end of the connection is honest. */
 static void h1_reset(struct exchange *exchange, enum reset_code code)
 {
         struct h1 *h1 = h1_of_exchange(exchange);
+        bool is_answered = h1->stream.state == STREAM_REPLYING;
 
-        (void)code;
-        if (h1->stream.state != STREAM_REPLYING) stream_set_state(&h1->stream, STREAM_REPLYING);
-        give_up(h1);
+        if (!is_answered) stream_set_state(&h1->stream, STREAM_REPLYING);
+        if (code == RESET_REFUSED && !is_answered)
+                answer_refused(h1);
+        else
+                give_up(h1);
         wake(h1);
 }
 

@@ -71,6 +71,7 @@ void call_on_head(struct exchange *exchange)
         }
         exchange->call = call;
         if (++consumer.open > consumer.peak) consumer.peak = consumer.open;
+        if (asks_for(exchange, "/busy")) exchange_reset(exchange, RESET_REFUSED);
         if (asks_for(exchange, "/early")) respond(exchange, 413, BYTES("too much"));
         if (asks_for(exchange, "/hold") || asks_for(exchange, "/greedy")) consumer.held = exchange;
 }

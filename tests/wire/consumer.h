@@ -3,6 +3,7 @@
  *
  *      /echo      at the end of the request: 200 with its body and, over HTTP/2, a trailer
  *      /early     as soon as the head is there: 413
+ *      /busy      RESET_REFUSED as soon as the head is there
  *      /hold      not at all; the test does, through consumer.held
  *      /greedy    as /hold, and takes no body bytes: the test calls exchange_consume
  *      /feed      at the end: exchange_start; the test goes on through consumer.held

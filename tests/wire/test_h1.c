@@ -452,6 +452,28 @@ static void test_early_answer(void **state)
         play(&dialogue);
 }
 
+/* A request that the consumer refuses is answered, in whatever form, and the connection ends. */
+static void test_refused(void **state)
+{
+#define ANSWER_503                                                                                                     \
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 52\r\n"                 \
+        "retry-after: 1\r\nconnection: close\r\n\r\n"
+#define BODY_503 "{\"error\":\"The server is too busy; try again later.\"}"
+        static const struct dialogue dialogues[] = {
+                {"GET /busy HTTP/1.1\r\nHost: a\r\n\r\nGET /echo HTTP/1.1\r\nHost: a\r\n\r\n", ANSWER_503 BODY_503,
+                 "head GET /busy authority=a\nclosed answered\n", true},
+                {"HEAD /busy HTTP/1.1\r\nHost: a\r\n\r\n", ANSWER_503, "head HEAD /busy authority=a\nclosed answered\n",
+                 true},
+                {"POST /busy HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 30\r\n\r\nabc",
+                 ANSWER_503 BODY_503, "head POST /busy authority=a body\nclosed answered\n", true},
+        };
+        size_t i;
+
+        (void)state;
+        for (i = 0; i < sizeof dialogues / sizeof dialogues[0]; i++)
+                play(&dialogues[i]);
+}
+
 /* While an answer is awaited nothing is read; one that comes later wakes the connection, and then the next request is
  * served. */
 static void test_later_answer(void **state)
@@ -636,15 +658,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_pipelining),   cmocka_unit_test(test_chunked),
-                cmocka_unit_test(test_persistence),  cmocka_unit_test(test_forms_of_requests),
-                cmocka_unit_test(test_smuggling),    cmocka_unit_test(test_nul),
-                cmocka_unit_test(test_bad_chunks),   cmocka_unit_test(test_refusals),
-                cmocka_unit_test(test_continue),     cmocka_unit_test(test_early_answer),
-                cmocka_unit_test(test_later_answer), cmocka_unit_test(test_back_pressure),
-                cmocka_unit_test(test_drain),        cmocka_unit_test(test_end_of_input),
-                cmocka_unit_test(test_reset),        cmocka_unit_test(test_header_values),
-                cmocka_unit_test(test_no_memory),
+                cmocka_unit_test(test_pipelining),    cmocka_unit_test(test_chunked),
+                cmocka_unit_test(test_persistence),   cmocka_unit_test(test_forms_of_requests),
+                cmocka_unit_test(test_smuggling),     cmocka_unit_test(test_nul),
+                cmocka_unit_test(test_bad_chunks),    cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_continue),      cmocka_unit_test(test_early_answer),
+                cmocka_unit_test(test_refused),       cmocka_unit_test(test_later_answer),
+                cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_drain),
+                cmocka_unit_test(test_end_of_input),  cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_header_values), cmocka_unit_test(test_no_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
