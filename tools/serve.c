@@ -250,8 +250,8 @@ static void on_abort(int number)
                 "allod serve: aborted: memory or another thing that the server cannot be without is not to be had from "
                 "the operating system, or it has a defect. Nothing that was acknowledged is lost; start again.\n";
 
-        (void)number;
         (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
+        raise(number); /* which has its default again */
 }
 
 static void explain_aborts(void)
