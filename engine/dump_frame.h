@@ -76,6 +76,10 @@ enum result dump_reader_jump(struct dump_reader *reader, uint64_t offset, enum d
                              struct bytes *content) MUST_USE;
 #define DUMP_ANY_NUMBER UINT64_MAX
 
+/* No file has room for so many frames. So what follows a frame's number is never DUMP_ANY_NUMBER, whatever a file says.
+ */
+#define DUMP_NUMBER_MAX ((uint64_t)1 << 48)
+
 /* hash = SHA-256(hash, a, b). R_NO_MEMORY. */
 enum result dump_hash_extend(uint8_t hash[SHA256_SIZE], struct bytes a, struct bytes b) MUST_USE;
 

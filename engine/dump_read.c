@@ -206,6 +206,7 @@ static enum result take_frame(struct dump_reader *reader, struct bytes *content)
         reader->number = expected + 1;
         if (r == R_CORRUPT) return found_in_frame(reader, "the bytes do not have the hash that they should");
         if (r != R_OK) return stop(reader, r);
+        if (frame->number > DUMP_NUMBER_MAX) return stop(reader, found_in_frame(reader, "no frame has such a number"));
         reader->number = frame->number + 1;
         if (frame->number != expected && expected != DUMP_ANY_NUMBER)
                 return found(reader, named_owner(reader, &owner),

@@ -170,7 +170,7 @@ def test_start(case, kinds, error):
                 assert http("GET", "/app", case.headers).status == 200
                 http.close()
                 server.stop()
-            except (ConnectionError, harness.http.client.HTTPException):
+            except (AssertionError, ConnectionError, harness.http.client.HTTPException):
                 # a loop begins to wait only after the server has said that it listens
                 assert fired and server.child.wait(timeout=harness.BOUND_SECONDS) == ABORTED and ENDED in "".join(server.stderr)
         else:
