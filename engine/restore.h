@@ -4,8 +4,8 @@
  * The store is filled beside its place (store_build.h), in transactions of some MiB, of which one is written while the
  * next is read. Then all of it is read back from the files and verified (verify.h), by two threads: its records must be
  * as many as the dump's, and the sum of their checksums (record.h) must be that of the dump's records, which were taken
- * as they were read. Only then all is synced and put into its place. Its restore epoch is one
- * more than the dump's, and its token secret is new, so that page tokens of the time before end in an error.
+ * as they were read. Only then all is synced and put into its place. Its restore epoch is one more than the dump's, and
+ * its token secret is new, so that page tokens of the time before end in an error.
  */
 #ifndef ALLOD_ENGINE_RESTORE_H
 #define ALLOD_ENGINE_RESTORE_H

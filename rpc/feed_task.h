@@ -9,9 +9,10 @@
  *      task_ask -----------------------------> works
  *      ended    <----------------------------- returns
  *
- * It runs at a lower priority than the rest of the server. For each time it is asked, the thread answers once; its return is its last answer. So what the two share needs no
- * lock: it is the thread's from task_ask to the answer, and the loop's otherwise. A call that ends early stops the
- * thread, which answers once more before the task is freed; a host that drains waits for that.
+ * The thread runs at a lower priority than the rest of the server. For each time it is asked it answers once; its
+ * return is its last answer. So what the two share needs no lock: it is the thread's from task_ask to the answer, and
+ * the loop's otherwise. A call that ends early stops the thread, which answers once more before the task is freed; a
+ * host that drains waits for that.
  */
 /* clang-format on */
 #ifndef ALLOD_RPC_FEED_TASK_H

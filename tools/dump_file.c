@@ -27,13 +27,16 @@ int dump_source_open(const struct command *command, const char *path, const char
         return EXIT_DONE;
 }
 
-enum result dump_source_read(void *context, uint8_t *data, size_t size, size_t *got)
+/* As many as there are; `offset` AT_FILE: where the file is, which goes on. */
+#define AT_FILE (-1)
+
+static enum result read_all(struct dump_source *source, off_t offset, uint8_t *data, size_t size, size_t *got)
 {
-        struct dump_source *source = context;
         size_t have = 0;
 
         while (have < size) {
-                ssize_t count = read(source->fd, data + have, size - have);
+                ssize_t count = offset == AT_FILE ? read(source->fd, data + have, size - have)
+                                                  : pread(source->fd, data + have, size - have, offset + (off_t)have);
 
                 if (progress_is_interrupted()) return R_CANCELED;
                 if (count < 0 && errno == EINTR) continue;
@@ -42,9 +45,22 @@ enum result dump_source_read(void *context, uint8_t *data, size_t size, size_t *
                 if (count == 0) break;
                 have += (size_t)count;
         }
-        progress_add(source->shown != NULL ? source->shown : &source->progress, have);
         *got = have;
         return R_OK;
+}
+
+enum result dump_source_read(void *context, uint8_t *data, size_t size, size_t *got)
+{
+        struct dump_source *source = context;
+        enum result r = read_all(source, AT_FILE, data, size, got);
+
+        if (r == R_OK) progress_add(source->shown != NULL ? source->shown : &source->progress, *got);
+        return r;
+}
+
+enum result dump_source_read_at(void *context, uint64_t offset, uint8_t *data, size_t size, size_t *got)
+{
+        return read_all(context, (off_t)offset, data, size, got);
 }
 
 void dump_source_close(struct dump_source *source)

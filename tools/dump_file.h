@@ -4,6 +4,7 @@
 #ifndef ALLOD_TOOLS_DUMP_FILE_H
 #define ALLOD_TOOLS_DUMP_FILE_H
 
+#include "engine/dump_index.h"
 #include "engine/dump_read.h"
 #include "rpc/json_write.h"
 #include "tools/command.h"
@@ -23,6 +24,8 @@ int dump_source_open(const struct command *command, const char *path, const char
 
 /* For struct dump_source as the context. R_IO; R_CANCELED after a signal. */
 dump_read_fn dump_source_read;
+/* Progress does not count it. */
+dump_read_at_fn dump_source_read_at;
 
 void dump_source_close(struct dump_source *source);
 

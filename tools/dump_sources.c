@@ -1,6 +1,5 @@
 #include "tools/dump_sources.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,25 +47,6 @@ void dump_sources_close(struct dump_sources *sources)
         for (i = 0; i < sources->count; i++)
                 dump_source_close(&sources->files[i]);
         sources->count = 0;
-}
-
-enum result dump_source_read_at(void *context, uint64_t offset, uint8_t *data, size_t size, size_t *got)
-{
-        struct dump_source *source = context;
-        size_t have = 0;
-
-        while (have < size) {
-                ssize_t count = pread(source->fd, data + have, size - have, (off_t)(offset + have));
-
-                if (progress_is_interrupted()) return R_CANCELED;
-                if (count < 0 && errno == EINTR) continue;
-                if (count < 0) source->error = errno;
-                if (count < 0) return R_IO;
-                if (count == 0) break;
-                have += (size_t)count;
-        }
-        *got = have;
-        return R_OK;
 }
 
 const char *dump_sources_error(const struct dump_sources *sources, const char **path)

@@ -19,9 +19,6 @@ int dump_sources_open(const struct command *command, const char *const *paths, s
                       struct dump_sources *out);
 void dump_sources_close(struct dump_sources *sources);
 
-/* For struct dump_source as the context; progress does not count it. */
-dump_read_at_fn dump_source_read_at;
-
 /* What the system said when it could not read, or NULL; and of which file. */
 const char *dump_sources_error(const struct dump_sources *sources, const char **path);
 

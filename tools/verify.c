@@ -25,11 +25,9 @@ static const struct option_spec options[] = {
 static const char text[] =
         "With FILE (`-`: standard input), a dump: all of it is read, no store is needed, and each fault "
         "is told with the owner\nand the offset. With several, also whether each is based on the one before it, and "
-        "what "
-        "they give together.\nWithout, the store in DIR, which a server may be "
-        "serving: each row's header, checksum and key, its\ncontent, indexes and pairs both ways, "
-        "counters by a recount, keys, the log of changes, and what waits to be purged.\nExits with 3 "
-        "if anything is wrong.";
+        "what they give together.\nWithout, the store in DIR, which a server may be serving: each row's header, "
+        "checksum and key, its\ncontent, indexes and pairs both ways, counters by a recount, keys, the log of "
+        "changes, and what waits to be purged.\nExits with 3 if anything is wrong.";
 
 /* What was found, told as it is found, or kept for one JSON object. */
 struct report {

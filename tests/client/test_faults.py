@@ -158,7 +158,7 @@ START = [
 
 @pytest.mark.parametrize("kinds, error", START, ids=lambda value: faults.name(value) if isinstance(value, int) else "")
 def test_start(case, kinds, error):
-    """The server starts and serves all the same, or ends with exit code 1 and a sentence that says why."""
+    """The server starts and serves all the same, or says why it cannot: it ends with exit code 1, or aborts where libuv does."""
     injected = 0
     for n in itertools.count(1):
         case.faults.arm(n, kinds, error)
